@@ -1,0 +1,124 @@
+"""Windows: which part of a plane the network looks at, and at which magnification.
+
+A window is a square of the plane that is brought to the model's input of S × S pixels. It may be
+shrunk (an object larger than S), 1:1, or magnified (a nucleus of 20 pixels would be five pixels
+of a mask at 1:1). Coordinates are (y, x); integers are pixel centres.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+MAX_MAGNIFICATION = 8
+# A window is at least this many times as large as its object, so that there is context to see.
+CONTEXT = 1.6
+# Origins lie on a grid of this share of the side, so that neighbouring objects share windows.
+_GRID = 4
+
+
+@dataclass(frozen=True)
+class Window:
+    """A square of one plane, brought to S × S model pixels.
+
+    Attributes
+    ----------
+    plane : tuple of int
+        Indices of the axes other than y, x, c.
+    level : int
+        Pyramid level that is read.
+    origin : tuple of int
+        (y, x) of the first pixel, in pixels of that level.
+    side : int
+        Length of the square in pixels of that level. It may reach beyond the plane's lower and
+        right edge; what lies there is padding.
+    shape : tuple of int
+        (height, width) of the part inside the plane.
+    input_size : int
+        S.
+    """
+
+    plane: tuple[int, ...]
+    level: int
+    origin: tuple[int, int]
+    side: int
+    shape: tuple[int, int]
+    input_size: int
+
+    @property
+    def scale(self) -> float:
+        """Model pixels per pixel of the image."""
+        return self.input_size / self.side
+
+    @property
+    def model_shape(self) -> tuple[int, int]:
+        """(height, width) of the part inside the plane in model pixels, rounded as SAM does."""
+        h, w = (min(self.input_size, max(1, int(n * self.scale + 0.5))) for n in self.shape)
+        return h, w
+
+    def to_model(self, points: ArrayLike) -> NDArray[np.float32]:
+        """Map points (N, 2), (y, x) in pixels of the image, to (x, y) in model pixels."""
+        yx = np.asarray(points, dtype=np.float64).reshape(-1, 2)
+        scale = np.divide(self.model_shape, self.shape)
+        model = (yx - self.origin + 0.5) * scale - 0.5
+        return model[:, ::-1].astype(np.float32)
+
+    def contains(self, points: ArrayLike) -> bool:
+        """Whether all points (N, 2), (y, x), lie on pixels of this window."""
+        yx = np.asarray(points, dtype=np.float64).reshape(-1, 2) - self.origin
+        return bool(((yx >= -0.5) & (yx <= np.subtract(self.shape, 0.5))).all())
+
+
+def whole_plane(
+    plane_shape: tuple[int, int], input_size: int, plane: tuple[int, ...] = (), level: int = 0
+) -> Window:
+    """The window that shows the whole plane: SAM's own way."""
+    side = max(*plane_shape, math.ceil(input_size / MAX_MAGNIFICATION))
+    return Window(plane, level, (0, 0), side, plane_shape, input_size)
+
+
+def window_around(
+    lower: ArrayLike,
+    upper: ArrayLike,
+    plane_shape: tuple[int, int],
+    input_size: int,
+    plane: tuple[int, ...] = (),
+    level: int = 0,
+    *,
+    smallest: int = 0,
+) -> Window:
+    """The window for an object that spans `lower` to `upper`.
+
+    Its side is S times a power of two, the smallest that is `CONTEXT` times the object; objects
+    near each other and of like size get the same window.
+
+    Parameters
+    ----------
+    lower, upper : array-like
+        (y, x) of the object's box, in pixels of the image.
+    plane_shape : tuple of int
+        (height, width) of the plane.
+    input_size : int
+        S.
+    plane, level
+        As for `Window`.
+    smallest : int
+        Least side; a click says where an object is, not how large.
+    """
+    lower, upper = np.asarray(lower, dtype=float), np.asarray(upper, dtype=float)
+    need = max(CONTEXT * float((upper - lower).max()), smallest, 1)
+    octave = max(math.ceil(math.log2(need / input_size)), -round(math.log2(MAX_MAGNIFICATION)))
+    side = round(input_size * 2.0**octave)
+    if side >= max(plane_shape):
+        return whole_plane(plane_shape, input_size, plane, level)
+    centre = (lower + upper) / 2 + 0.5
+    step = side // _GRID
+    origin = []
+    for c, n in zip(centre, plane_shape, strict=True):
+        start = round((c - side / 2) / step) * step
+        origin.append(int(min(max(start, 0), max(n - side, 0))))
+    shape = tuple(min(side, n - o) for n, o in zip(plane_shape, origin, strict=True))
+    return Window(plane, level, (origin[0], origin[1]), side, (shape[0], shape[1]), input_size)

@@ -1,0 +1,226 @@
+"""HQ-SAM: image encoder, prompt encoder and mask decoder behind one contract.
+
+Every model, from the embedded `micro` to ViT-H, has the same two steps:
+
+    encode  images (B, 3, S, S) → TileFeatures        once per image, slow
+    decode  features + prompts  → Decoded              once per click, fast
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_hqsam.errors import HQSAMError
+from napari_hqsam.modeling.mask_decoder_hq import MaskDecoderHQ
+
+Mode = Literal["hq+sam", "hq", "sam"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+
+
+class TileFeatures(NamedTuple):
+    """What the encoder knows of a batch of images; all that prompts need.
+
+    Attributes
+    ----------
+    embedding : Tensor
+        (B, 256, S/16, S/16).
+    hq : Tensor or None
+        (B, 32, S/4, S/4), the HQ features before the mask's own part is added. None for plain SAM.
+    """
+
+    embedding: Tensor
+    hq: Tensor | None
+
+    def to(self, device: torch.device | str) -> TileFeatures:
+        """The same features on `device`."""
+        return TileFeatures(
+            self.embedding.to(device), None if self.hq is None else self.hq.to(device)
+        )
+
+
+@dataclass(frozen=True)
+class PromptBatch:
+    """N prompts of the same form, in model pixels; x before y, as SAM has it.
+
+    Attributes
+    ----------
+    points : Tensor or None
+        (N, P, 2), (x, y). Integer coordinates are pixel centres.
+    labels : Tensor or None
+        (N, P): 1 object, 0 background, -1 padding.
+    boxes : Tensor or None
+        (N, 4): x0, y0, x1, y1.
+    masks : Tensor or None
+        (N, 1, S/4, S/4) logits of an earlier prediction.
+    """
+
+    points: Tensor | None = None
+    labels: Tensor | None = None
+    boxes: Tensor | None = None
+    masks: Tensor | None = None
+
+
+class Decoded(NamedTuple):
+    """Masks of N prompts as low-res logits.
+
+    Attributes
+    ----------
+    sam : Tensor
+        (N, 4, S/4, S/4): the single mask, then the three candidates.
+    hq : Tensor or None
+        (N, 1, S/4, S/4); None in exact SAM mode.
+    iou : Tensor
+        (N, 4), the IoU that SAM predicts for its masks.
+    """
+
+    sam: Tensor
+    hq: Tensor | None
+    iou: Tensor
+
+    def select(self, mode: Mode = "hq+sam", multimask: bool = False) -> tuple[Tensor, Tensor]:
+        """The logits to threshold at 0, and their scores.
+
+        Parameters
+        ----------
+        mode : {"hq+sam", "hq", "sam"}
+            The sum of both (the paper's benchmark output), the HQ token's mask alone, or SAM's.
+        multimask : bool
+            False gives SAM's single mask; True its three candidates, best predicted IoU first
+            ("hq" has only one mask, scored by the best candidate).
+
+        Returns
+        -------
+        logits : Tensor
+            (N, K, S/4, S/4), K = 3 for multimask in the modes with SAM, else 1.
+        iou : Tensor
+            (N, K).
+        """
+        check_mode(mode, has_hq=self.hq is not None)
+        sam, iou = self.sam[:, :1], self.iou[:, :1]
+        if multimask:
+            iou, order = self.iou[:, 1:].sort(dim=1, descending=True)
+            sam = self.sam[:, 1:].gather(
+                1, order[:, :, None, None].expand(-1, -1, *self.sam.shape[2:])
+            )
+        if mode == "sam":
+            return sam, iou
+        assert self.hq is not None
+        return (self.hq, iou[:, :1]) if mode == "hq" else (sam + self.hq, iou)
+
+
+def check_mode(mode: str, *, has_hq: bool) -> None:
+    """Raise HQSAMError if `mode` is unknown, or needs HQ tensors that are not there."""
+    if mode not in MODES:
+        raise HQSAMError(f"mode {mode!r} is unknown: choose one of {', '.join(MODES)}")
+    if mode != "sam" and not has_hq:
+        raise HQSAMError(f"mode {mode!r} needs an HQ-SAM checkpoint; this is plain SAM: use 'sam'")
+
+
+class HQSam(nn.Module):
+    """The network.
+
+    Parameters
+    ----------
+    variant : str
+        "micro", "vit_tiny", "vit_b", "vit_l" or "vit_h".
+    image_encoder : nn.Module
+        (B, 3, S, S) → (embedding, early feature).
+    prompt_encoder : nn.Module
+        SAM's call: ``(points=(coords, labels), boxes=, masks=) → (sparse, dense)``.
+    mask_decoder : MaskDecoderHQ
+    input_size : int
+        S, in model pixels. The embedding has stride 16, masks stride 4.
+    pixel_mean, pixel_std : tuple of float
+        Normalisation of RGB intensities in 0-255.
+    """
+
+    embedding_stride = 16
+    mask_stride = 4
+
+    def __init__(
+        self,
+        variant: str,
+        image_encoder: nn.Module,
+        prompt_encoder: nn.Module,
+        mask_decoder: MaskDecoderHQ,
+        *,
+        input_size: int,
+        pixel_mean: tuple[float, float, float],
+        pixel_std: tuple[float, float, float],
+    ) -> None:
+        super().__init__()
+        self.variant = variant
+        self.name = variant
+        self.weights_sha256: str | None = None
+        self.image_encoder = image_encoder
+        self.prompt_encoder = prompt_encoder
+        self.mask_decoder = mask_decoder
+        self.input_size = input_size
+        # Not persistent: official files carry neither.
+        for key, values in (("pixel_mean", pixel_mean), ("pixel_std", pixel_std)):
+            self.register_buffer(key, torch.tensor(values).view(3, 1, 1), persistent=False)
+
+    @property
+    def has_hq(self) -> bool:
+        """Whether the model carries HQ-SAM's tensors; without them it is plain SAM."""
+        return bool(self.mask_decoder.has_hq)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def preprocess(self, pixels: Tensor) -> Tensor:
+        """Normalise (B, 3, h, w) intensities in 0-255, h, w ≤ S, and pad them to (B, 3, S, S).
+
+        As in SAM, padding is added below and to the right, and is 0 *after* normalisation.
+        """
+        h, w = pixels.shape[-2:]
+        x = (pixels - self.pixel_mean) / self.pixel_std
+        return F.pad(x, (0, self.input_size - w, 0, self.input_size - h))
+
+    def encode(self, images: Tensor) -> TileFeatures:
+        """Encode normalised, padded images (B, 3, S, S)."""
+        embedding, early = self.image_encoder(images)
+        hq = self.mask_decoder.hq_features(embedding, early) if self.has_hq else None
+        return TileFeatures(embedding, hq)
+
+    def decode(
+        self,
+        features: TileFeatures,
+        image_index: Tensor,
+        prompts: PromptBatch,
+        *,
+        hq: bool = True,
+    ) -> Decoded:
+        """Decode N prompts on the images they belong to.
+
+        Parameters
+        ----------
+        features : TileFeatures
+            Of B images.
+        image_index : Tensor
+            (N,) int64: the image, 0..B-1, of each prompt.
+        prompts : PromptBatch
+        hq : bool
+            False leaves the HQ token out: exact SAM, whose masks the token would shift slightly.
+        """
+        if hq and features.hq is None:
+            check_mode("hq+sam", has_hq=False)
+        points = None if prompts.points is None else (prompts.points, prompts.labels)
+        sparse, dense = self.prompt_encoder(points=points, boxes=prompts.boxes, masks=prompts.masks)
+        hq_features = features.hq.index_select(0, image_index) if hq else None  # type: ignore[union-attr]
+        return Decoded(
+            *self.mask_decoder(
+                features.embedding.index_select(0, image_index),
+                self.prompt_encoder.get_dense_pe(),
+                sparse,
+                dense,
+                hq_features,
+            )
+        )

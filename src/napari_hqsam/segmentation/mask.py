@@ -1,0 +1,114 @@
+"""A predicted mask, in full resolution, with what it was made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from napari_hqsam.images.windows import Window
+
+
+@dataclass(frozen=True)
+class Mask:
+    """The mask of one object on one plane.
+
+    Attributes
+    ----------
+    data : ndarray of bool
+        (h, w), the mask inside `bbox`.
+    bbox : tuple of int
+        (y0, x0, y1, x1) in level-0 pixels, half-open: ``labels[y0:y1, x0:x1][data] = n`` draws it.
+        An empty mask has an empty box.
+    plane : tuple of int
+        Indices of the axes other than y, x, c.
+    score : float
+        The IoU with the truth that SAM predicts for its mask.
+    window : Window
+        Where it was predicted.
+    low_res_sam, low_res_hq : ndarray or None
+        Logits (S/4, S/4) of SAM's mask and of the HQ token.
+    """
+
+    data: NDArray[np.bool_]
+    bbox: tuple[int, int, int, int]
+    plane: tuple[int, ...]
+    score: float
+    window: Window
+    low_res_sam: NDArray[np.float32]
+    low_res_hq: NDArray[np.float32] | None
+
+    @property
+    def area(self) -> int:
+        """Number of pixels."""
+        return int(np.count_nonzero(self.data))
+
+    def draw(self, labels: NDArray[Any], value: int, *, only_background: bool = True) -> int:
+        """Write `value` into a label plane (H, W); the number of pixels written.
+
+        Parameters
+        ----------
+        labels : ndarray
+            One plane of labels, changed in place.
+        value : int
+        only_background : bool
+            Leave other objects as they are.
+        """
+        y0, x0, y1, x1 = self.bbox
+        region = labels[y0:y1, x0:x1]
+        chosen = self.data & (region == 0) if only_background else self.data
+        region[chosen] = value
+        return int(np.count_nonzero(chosen))
+
+    def full(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
+        """The mask on a plane of `shape`."""
+        out = np.zeros(shape, dtype=bool)
+        y0, x0, y1, x1 = self.bbox
+        out[y0:y1, x0:x1] = self.data
+        return out
+
+
+def upscale(logits: Tensor, window: Window) -> Tensor:
+    """Low-res logits (N, 1, S/4, S/4) → logits (N, h, w) on the pixels of the window.
+
+    SAM's post-processing: bilinear to S, without the padding, bilinear to the image.
+    """
+    size = (window.input_size, window.input_size)
+    mh, mw = window.model_shape
+    full = F.interpolate(logits, size, mode="bilinear")[:, :, :mh, :mw]
+    return F.interpolate(full, window.shape, mode="bilinear")[:, 0]
+
+
+def mask_from_logits(
+    logits: Tensor,
+    window: Window,
+    score: float,
+    low_res_sam: Tensor,
+    low_res_hq: Tensor | None,
+) -> Mask:
+    """Threshold logits (h, w) of a window at 0 and keep what lies inside the box."""
+    inside = logits > 0
+    rows = torch.nonzero(inside.any(dim=1)).flatten()
+    columns = torch.nonzero(inside.any(dim=0)).flatten()
+    oy, ox = window.origin
+    if len(rows) == 0:
+        data, bbox = np.zeros((0, 0), dtype=bool), (oy, ox, oy, ox)
+    else:
+        y0, y1 = int(rows[0]), int(rows[-1]) + 1
+        x0, x1 = int(columns[0]), int(columns[-1]) + 1
+        data = inside[y0:y1, x0:x1].cpu().numpy()
+        bbox = (oy + y0, ox + x0, oy + y1, ox + x1)
+    return Mask(
+        data,
+        bbox,
+        window.plane,
+        score,
+        window,
+        low_res_sam.float().cpu().numpy(),
+        None if low_res_hq is None else low_res_hq.float().cpu().numpy(),
+    )

@@ -1,0 +1,340 @@
+"""The training loop: SAM first (stage "sam"), then, all else frozen, the HQ tensors ("hq").
+
+Read it from top to bottom: `train` is the whole of it.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from napari_hqsam.modeling import HQSam, TileFeatures
+from napari_hqsam.modeling.variants import hq_parameter_names
+from napari_hqsam.training.augment import WindowSampler
+from napari_hqsam.training.losses import hq_mask_loss, sam_mask_loss, soft_iou
+from napari_hqsam.training.prompts import correction, first_prompts
+from napari_hqsam.training.recipe import Phase
+
+SAVE_EVERY = 200
+_EMA = 0.999
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Samplers of the planes of one data set, and how often it is drawn from."""
+
+    name: str
+    samplers: list[WindowSampler]
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What `train` reports at each step; times in seconds."""
+
+    step: int
+    total: int
+    phase: Phase
+    losses: dict[str, float]
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows (B, 3, S, S) in 0-255, objects (N, S, S) and the window (N,) each belongs to."""
+
+    images: Tensor
+    masks: Tensor
+    image_index: Tensor
+
+
+def draw_batch(sets: Sequence[TrainingSet], phase: Phase, seed: int, step: int) -> Batch:
+    """The batch of one step; it depends on `seed` and `step` alone, so a run can be resumed."""
+    rng = np.random.default_rng((seed, step))
+    weights = np.array([s.weight for s in sets])
+    samples = []
+    while len(samples) < phase.images:
+        chosen = sets[rng.choice(len(sets), p=weights / weights.sum())].samplers
+        sample = chosen[rng.integers(len(chosen))].draw(rng, phase.size, phase.objects)
+        if sample is not None:
+            samples.append(sample)
+    return Batch(
+        torch.stack([s.image for s in samples]),
+        torch.cat([s.masks for s in samples]),
+        torch.arange(phase.images).repeat_interleave(phase.objects),
+    )
+
+
+def train(
+    model: HQSam,
+    sets: Sequence[TrainingSet],
+    phases: Sequence[Phase],
+    folder: Path,
+    *,
+    seed: int = 0,
+    learning_rate: float = 8e-4,
+    autocast: bool = True,
+    on_save: Callable[[HQSam], None] | None = None,
+) -> Iterator[Progress]:
+    """Train `model` in place through `phases`, and resume a run that was cut off.
+
+    Parameters
+    ----------
+    model : HQSam
+        `micro`, or another variant whose `input_size` can be set.
+    sets : sequence of TrainingSet
+    phases : sequence of Phase
+        Stage "sam" before stage "hq".
+    folder : Path
+        Where `state.pt` and `log.csv` are kept. If they are there, training goes on from them.
+    seed : int
+        Of the samples, prompts and points.
+    learning_rate : float
+        Peak of stage 1 (AdamW; the backbone gets 0.3 of it). Stage 2 is Adam at 1e-3, as in the
+        paper.
+    autocast : bool
+        bf16 in the decoder of stage 1.
+    on_save : callable, optional
+        Called with the averaged model whenever the state is saved.
+
+    Yields
+    ------
+    Progress
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    total = sum(p.steps for p in phases)
+    model.to(memory_format=torch.channels_last)  # depthwise convolutions: twice as fast on a CPU
+    averaged = {k: v.clone() for k, v in model.state_dict().items()}
+    run = _Run(model, averaged, folder / "state.pt")
+    start = run.load()
+    began, done = time.monotonic(), 0
+
+    with (
+        ThreadPoolExecutor(1, "samples") as pool,
+        open(folder / "log.csv", "a" if start else "w", newline="") as log,
+    ):
+        writer = csv.writer(log)
+        schedule = [p for p in phases for _ in range(p.steps)]
+        ahead = [pool.submit(draw_batch, sets, schedule[s], seed, s) for s in range(start, start + 2) if s < total]
+        for step in range(start, total):
+            phase = schedule[step]
+            if step == start or phase.stage != schedule[step - 1].stage:
+                stage_start = next(i for i, p in enumerate(schedule) if p.stage == phase.stage)
+                stage_steps = sum(p.stage == phase.stage for p in schedule)
+                optimizer = run.enter(phase.stage, learning_rate, fresh=step == stage_start)
+            batch = ahead.pop(0).result()
+            if step + 2 < total:
+                ahead.append(pool.submit(draw_batch, sets, schedule[step + 2], seed, step + 2))
+
+            set_input_size(model, phase.size)
+            factor = _rate(step - stage_start, stage_steps)
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * factor
+            generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+            rounds = _sam_losses if phase.stage == "sam" else _hq_losses
+            optimizer.zero_grad(set_to_none=True)
+            losses = rounds(model, batch, step, generator, autocast)
+            losses["loss"].backward()
+            torch.nn.utils.clip_grad_norm_(run.trainable, 1.0)
+            optimizer.step()
+            run.average()
+
+            done += 1
+            seconds = (time.monotonic() - began) / done
+            left = sum(seconds * _cost(p, phase) for p in schedule[step + 1 :])
+            values = {k: float(v.detach()) for k, v in losses.items()}
+            writer.writerow([step, phase.stage, phase.size, *(f"{v:.5f}" for v in values.values())])
+            if (step + 1) % SAVE_EVERY == 0 or step + 1 == total or phase.stage != schedule[step + 1].stage:
+                log.flush()
+                run.save(step + 1, optimizer)
+                if on_save is not None:
+                    with run.averaged_weights():
+                        on_save(model)
+            yield Progress(step + 1, total, phase, values, left)
+    model.load_state_dict(averaged)
+    model.eval()
+
+
+def set_input_size(model: HQSam, size: int) -> None:
+    """Let a fully convolutional model take windows of `size` model pixels."""
+    model.input_size = size
+    model.prompt_encoder.input_size = size  # type: ignore[assignment]
+
+
+class _Run:
+    """The weights being trained, their moving average, and the file that holds both."""
+
+    def __init__(self, model: HQSam, averaged: dict[str, Tensor], path: Path) -> None:
+        self.model, self.averaged, self.path = model, averaged, path
+        self.trainable: list[Tensor] = []
+        self._optimizer_state: dict | None = None
+        self._updates = 0
+
+    def load(self) -> int:
+        """Take up a saved run; the step to go on with."""
+        if not self.path.exists():
+            return 0
+        state = torch.load(self.path, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        for key, value in state["averaged"].items():
+            self.averaged[key].copy_(value)
+        self._optimizer_state, self._updates = state["optimizer"], state["updates"]
+        return int(state["step"])
+
+    def save(self, step: int, optimizer: torch.optim.Optimizer) -> None:
+        state = {
+            "step": step,
+            "model": self.model.state_dict(),
+            "averaged": self.averaged,
+            "optimizer": optimizer.state_dict(),
+            "updates": self._updates,
+        }
+        part = self.path.with_suffix(".part")
+        torch.save(state, part)
+        part.replace(self.path)
+
+    def enter(self, stage: str, learning_rate: float, *, fresh: bool) -> torch.optim.Optimizer:
+        """Freeze what the stage does not train, and make its optimizer."""
+        model, hq = self.model, hq_parameter_names(self.model)
+        if stage == "hq" and fresh:
+            model.load_state_dict(self.averaged)  # the frozen base is the averaged one
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_((name in hq) == (stage == "hq"))
+        self.trainable = [p for p in model.parameters() if p.requires_grad]
+        if stage == "hq":
+            model.eval()
+            optimizer: torch.optim.Optimizer = torch.optim.Adam(
+                [{"params": self.trainable, "peak": 1e-3}], lr=1e-3
+            )
+        else:
+            model.train()
+            backbone = set(model.image_encoder.backbone.parameters())
+            rest = [p for p in self.trainable if p not in backbone]
+            optimizer = torch.optim.AdamW(
+                [
+                    {"params": list(backbone & set(self.trainable)), "peak": 0.3 * learning_rate},
+                    {"params": rest, "peak": learning_rate},
+                ],
+                lr=learning_rate,
+                weight_decay=0.01,
+            )
+        if fresh:
+            self._updates = 0
+        elif self._optimizer_state is not None:
+            optimizer.load_state_dict(self._optimizer_state)
+        return optimizer
+
+    def average(self) -> None:
+        """Move the average towards the weights, fast at first."""
+        self._updates += 1
+        decay = min(_EMA, (1 + self._updates) / (10 + self._updates))
+        with torch.no_grad():
+            for key, value in self.model.state_dict().items():
+                if value.is_floating_point():
+                    self.averaged[key].lerp_(value, 1 - decay)
+                else:
+                    self.averaged[key].copy_(value)
+
+    def averaged_weights(self) -> _Swapped:
+        return _Swapped(self.model, self.averaged)
+
+
+class _Swapped:
+    """The model with other weights, in eval mode, for the length of a `with` block."""
+
+    def __init__(self, model: HQSam, weights: dict[str, Tensor]) -> None:
+        self.model, self.weights = model, weights
+
+    def __enter__(self) -> HQSam:
+        self.own = {k: v.clone() for k, v in self.model.state_dict().items()}
+        self.training = self.model.training
+        self.model.load_state_dict(self.weights)
+        return self.model.eval()
+
+    def __exit__(self, *error: object) -> None:
+        self.model.load_state_dict(self.own)
+        self.model.train(self.training)
+
+
+def _rate(step: int, steps: int) -> float:
+    """Linear warm-up, then a cosine to a hundredth."""
+    warm = min(200, max(1, steps // 10))
+    if step < warm:
+        return (step + 1) / warm
+    return 0.01 + 0.99 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm))) / 2
+
+
+def _cost(phase: Phase, current: Phase) -> float:
+    """Seconds of a step of `phase` as a multiple of one of `current`, by pixels."""
+    return (phase.size**2 * phase.images) / (current.size**2 * current.images)
+
+
+def _features(model: HQSam, batch: Batch) -> tuple[Tensor, Tensor]:
+    # fp32: on a CPU the backward of a bf16 depthwise convolution is the slower one.
+    images = model.preprocess(batch.images).to(memory_format=torch.channels_last)
+    return model.image_encoder(images)
+
+
+def _sam_losses(
+    model: HQSam, batch: Batch, step: int, generator: torch.Generator, autocast: bool
+) -> dict[str, Tensor]:
+    """Stage 1: one prompt, then (every other step) a correction click with the mask fed back."""
+    embedding, _ = _features(model, batch)
+    features = TileFeatures(embedding, None)
+    kind = ("box", "point", "box", "box+point", "box", "point")[step % 6]
+    prompts = first_prompts(batch.masks, kind, generator)
+    target = F.avg_pool2d(batch.masks[:, None], 2)
+    losses: list[Tensor] = []
+    iou_losses: list[Tensor] = []
+    for round_ in range(1 + (step // 6) % 2):
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=autocast):
+            decoded = model.decode(features, batch.image_index, prompts, hq=False)
+        logits = F.interpolate(decoded.sam.float(), scale_factor=2.0, mode="bilinear")
+        each = torch.stack([sam_mask_loss(logits[:, k : k + 1], target) for k in range(4)], dim=1)
+        # The single mask always learns; of the three candidates only the best one, as in SAM.
+        losses.append(each[:, 0].mean() + 0.5 * each[:, 1:].min(dim=1).values.mean())
+        with torch.no_grad():
+            iou = torch.stack([soft_iou(logits[:, k : k + 1], target) for k in range(4)], dim=1)
+        iou_losses.append(F.mse_loss(decoded.iou.float(), iou))
+        if round_ == 0:
+            first_iou = iou[:, 0].mean()
+            prompts = correction(prompts, decoded.sam[:, :1].detach().float(), batch.masks, generator)
+    loss = torch.stack(losses).mean()
+    iou_loss = torch.stack(iou_losses).mean()
+    return {"loss": loss + iou_loss, "mask": loss, "iou_head": iou_loss, f"iou_{kind}": first_iou}
+
+
+def _hq_losses(
+    model: HQSam, batch: Batch, step: int, generator: torch.Generator, autocast: bool
+) -> dict[str, Tensor]:
+    """Stage 2: the paper's loss on the HQ mask, and half of it on the sum that users see."""
+    with torch.no_grad():
+        embedding, early = _features(model, batch)
+    features = TileFeatures(embedding, model.mask_decoder.hq_features(embedding, early))
+    kind = ("box", "point", "box", "box+point")[step % 4]
+    prompts = first_prompts(batch.masks, kind, generator)
+    if (step // 4) % 3 == 2:
+        with torch.no_grad():
+            before = model.decode(features, batch.image_index, prompts)
+        prompts = correction(prompts, (before.sam[:, :1] + before.hq), batch.masks, generator)
+    decoded = model.decode(features, batch.image_index, prompts)
+    truth = batch.masks[:, None]
+    hq_loss = hq_mask_loss(decoded.hq, truth, generator)
+    sum_loss = hq_mask_loss(decoded.sam[:, :1] + decoded.hq, truth, generator)
+    target = F.avg_pool2d(truth, 4)
+    with torch.no_grad():
+        sam_iou = soft_iou(decoded.sam[:, :1], target).mean()
+        sum_iou = soft_iou(decoded.sam[:, :1] + decoded.hq, target).mean()
+    return {"loss": hq_loss + 0.5 * sum_loss, "hq": hq_loss, "sum": sum_loss, "sam_iou": sam_iou, "sum_iou": sum_iou}
+
+
