@@ -1,0 +1,49 @@
+"""Weights: which models there are, where their files come from, and loading them safely.
+
+The table and the download need no torch, so that listing models is instant; what reads files is
+imported on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .cache import cache_dir
+from .download import DownloadCancelled, fetch
+from .registry import ModelInfo, list_models, model_info
+
+if TYPE_CHECKING:
+    from .checkpoint import Checkpoint, read_checkpoint
+    from .export import save_model
+    from .load import load_hq_base, load_model
+
+__all__ = [
+    "Checkpoint",
+    "DownloadCancelled",
+    "ModelInfo",
+    "cache_dir",
+    "fetch",
+    "list_models",
+    "load_hq_base",
+    "load_model",
+    "model_info",
+    "read_checkpoint",
+    "save_model",
+]
+
+_NEED_TORCH = {
+    "Checkpoint": "checkpoint",
+    "load_hq_base": "load",
+    "load_model": "load",
+    "read_checkpoint": "checkpoint",
+    "save_model": "export",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NEED_TORCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_NEED_TORCH[name]}"), name)
+    globals()[name] = value
+    return value

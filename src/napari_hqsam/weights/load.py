@@ -1,0 +1,196 @@
+"""From a name, or a file, to a model that is ready to use."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Container
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from ..errors import HQSAMError
+from ..modeling.device import choose_device
+from ..modeling.hq_sam import HQSam
+from ..modeling.variants import build
+from .checkpoint import Checkpoint, read_checkpoint
+from .download import Cancelled, Progress, fetch
+from .layout import HQ_PREFIXES
+from .registry import model_info
+
+
+def load_model(
+    name: str = "micro",
+    *,
+    checkpoint: str | Path | None = None,
+    base: str | Path | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+    cancelled: Cancelled | None = None,
+) -> HQSam:
+    """Load a model for inference.
+
+    Parameters
+    ----------
+    name : str
+        A name from `list_models`. Its weights come with the package, or are downloaded on first
+        use.
+    checkpoint : path, optional
+        A file to take the weights from instead: safetensors or torch, in the layout of HQ-SAM, SAM,
+        MobileSAM, micro-sam or transformers. It must hold the architecture called `name`. A plain
+        SAM file gives a model without the HQ part (``model.has_hq`` is False), for mode "sam".
+    base : path, optional
+        If `checkpoint` is a mask decoder alone (what HQ-SAM's training saves at every epoch), the
+        SAM or HQ-SAM file with the encoders that it was trained on.
+    device : str
+        "auto", "cpu", "cuda", "cuda:N" or "mps".
+    progress, cancelled : callable, optional
+        See `fetch`.
+
+    Returns
+    -------
+    HQSam
+        In eval mode, float32, without gradients; ``model.name`` is `name` and
+        ``model.weights_sha256`` identifies the file.
+
+    Raises
+    ------
+    HQSAMError
+        One line that names the model or the file, and what to do.
+
+    Examples
+    --------
+    >>> model = load_model("micro")                                     # doctest: +SKIP
+    >>> model = load_model("vit_b", checkpoint="sam_hq_vit_b.pth")      # doctest: +SKIP
+    """
+    info = model_info(name)
+    target = choose_device(device)
+    if checkpoint is None:
+        path = fetch(info, progress=progress, cancelled=cancelled)
+        sha256 = info.sha256 or _sha256(path)
+    else:
+        path = Path(checkpoint).expanduser()
+        sha256 = None
+    weights = read_checkpoint(path)
+    sha256 = sha256 or _sha256(path)
+    if weights.kind == "decoder":
+        weights, base_sha256 = _on_base(weights, base, name)
+        sha256 = hashlib.sha256(f"{sha256} on {base_sha256}".encode()).hexdigest()
+    elif base is not None:
+        raise HQSAMError(f"{path} is a whole model: a base is only for a mask decoder alone")
+
+    _check_variant(weights, info.variant)
+    with _SkipInit():
+        model = build(info.variant, hq=weights.has_hq)
+    _move_into(model, weights)
+    model.name = name
+    model.weights_sha256 = sha256
+    return model.to(target).eval().requires_grad_(False)
+
+
+def load_hq_base(model: HQSam, checkpoint: str | Path) -> None:
+    """Load SAM's weights into an HQ-SAM model, as the frozen base of its training.
+
+    Of a plain SAM file, the 25 tensors of the HQ part are the only ones that may be missing; they
+    keep their values. A file that has them fills them too.
+
+    Parameters
+    ----------
+    model : HQSam
+        Changed in place, or left exactly as it was if there is an error.
+    checkpoint : path
+
+    Raises
+    ------
+    HQSAMError
+        If the file is unusable, or of another architecture than `model`.
+    """
+    weights = read_checkpoint(checkpoint)
+    if weights.kind == "decoder":
+        raise HQSAMError(f"{weights.path} is a mask decoder alone: a base needs the encoders too")
+    _check_variant(weights, model.variant)
+    added = {name for name in model.state_dict() if name.startswith(HQ_PREFIXES)}
+    _move_into(model, weights, may_miss=() if weights.has_hq else added)
+
+
+def _on_base(decoder: Checkpoint, base: str | Path | None, name: str) -> tuple[Checkpoint, str]:
+    """The decoder with the encoders of another file, and that file's hash."""
+    if base is None:
+        raise HQSAMError(
+            f"{decoder.path} is a mask decoder alone ({len(decoder.state)} tensors): give the "
+            f"{name} file with its image and prompt encoder as base"
+        )
+    whole = read_checkpoint(Path(base).expanduser())
+    if whole.kind == "decoder":
+        raise HQSAMError(f"{whole.path} is a mask decoder alone: the base needs the encoders")
+    encoders = {k: t for k, t in whole.state.items() if not k.startswith("mask_decoder.")}
+    merged = Checkpoint(decoder.path, whole.kind, whole.variant, encoders | decoder.state)
+    return merged, _sha256(whole.path)
+
+
+def _check_variant(weights: Checkpoint, variant: str) -> None:
+    if weights.variant != variant:
+        raise HQSAMError(
+            f"{weights.path} holds {weights.variant} weights, not {variant}: "
+            f"choose the model {weights.variant!r}, or give a file of {variant}"
+        )
+
+
+def _move_into(model: HQSam, weights: Checkpoint, *, may_miss: Container[str] = ()) -> None:
+    """Move all tensors into the model, once every name and shape is known to fit.
+
+    `weights` is empty afterwards: each tensor is freed when it has been copied, so that a large
+    model needs its memory once and not twice.
+    """
+    own = model.state_dict()
+    missing = [name for name in own if name not in weights.state and name not in may_miss]
+    unknown = [name for name in weights.state if name not in own]
+    misshapen = [
+        f"{name} is {_shape(weights.state[name])} and not {_shape(tensor)}"
+        for name, tensor in own.items()
+        if name in weights.state and not _same_form(weights.state[name], tensor)
+    ]
+    faults = [
+        f"{len(names)} tensors {what} (first: {names[0]})"
+        for what, names in (
+            ("are missing", missing),
+            ("are unknown", unknown),
+            ("do not fit", misshapen),
+        )
+        if names
+    ]
+    if faults:
+        kind = "HQ-SAM" if model.has_hq else "SAM"
+        raise HQSAMError(f"{weights.path} does not fit {kind} {model.variant}: {'; '.join(faults)}")
+    with torch.no_grad():
+        for name in list(weights.state):
+            own[name].copy_(weights.state.pop(name))
+
+
+def _same_form(theirs: Tensor, ours: Tensor) -> bool:
+    return theirs.shape == ours.shape and theirs.is_floating_point() == ours.is_floating_point()
+
+
+def _shape(tensor: Tensor) -> str:
+    return "×".join(map(str, tensor.shape)) or "a scalar"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class _SkipInit(TorchFunctionMode):
+    """Leave new parameters unset: all of them are about to be loaded (ViT-H: 7 s less)."""
+
+    _FILLS = ("kaiming_uniform_", "uniform_", "normal_", "trunc_normal_")
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in self._FILLS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
