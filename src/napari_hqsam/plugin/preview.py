@@ -1,0 +1,67 @@
+"""The masks that have been predicted and not committed yet, shown over the image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Labels
+
+from napari_hqsam.plugin.layers import crop_transform
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+    from napari_hqsam.segmentation import Mask
+
+NAME = "HQ-SAM preview"
+
+
+class Preview:
+    """A small Labels layer, only as large as the masks are.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self.layer: Labels | None = None
+
+    def show(self, image: Image, masks: Sequence[Mask]) -> None:
+        """Replace what is shown; without any pixel nothing is."""
+        drawn = [m for m in masks if m.area]
+        if not drawn:
+            self.clear()
+            return
+        corners = np.array([m.bbox for m in drawn])
+        (y0, x0), (y1, x1) = corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)
+        data = np.zeros((y1 - y0, x1 - x0), dtype=np.uint16)
+        for k, mask in enumerate(drawn):
+            top, left, bottom, right = mask.bbox
+            region = data[top - y0 : bottom - y0, left - x0 : right - x0]
+            region[mask.data & (region == 0)] = k + 1
+        plane = drawn[0].plane
+        data = data.reshape((1,) * len(plane) + data.shape)
+        placed = crop_transform(image, (*plane, y0, x0))
+        if self.layer is None or self.layer not in self._viewer.layers:
+            active = self._viewer.layers.selection.active
+            self.layer = Labels(data, name=NAME, opacity=0.5, **placed)
+            self.layer.editable = False
+            # Below the prompts, which must stay visible and clickable.
+            self._viewer.layers.insert(self._viewer.layers.index(image) + 1, self.layer)
+            self._viewer.layers.selection.active = active
+        else:
+            self.layer.data = data
+            self.layer.translate = placed["translate"]
+        self.layer.visible = True
+
+    def clear(self) -> None:
+        """Take the preview away."""
+        if self.layer is not None and self.layer in self._viewer.layers:
+            self._viewer.layers.remove(self.layer)
+        self.layer = None

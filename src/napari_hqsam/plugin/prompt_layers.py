@@ -1,0 +1,164 @@
+"""The Points and Shapes layers that prompts are given in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from napari.layers import Points, Shapes
+from psygnal import Signal
+
+from napari_hqsam.plugin.layers import transform_like
+from napari_hqsam.segmentation.prompts import Prompts
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Layer
+
+Tool = Literal["box", "positive", "negative"]
+
+POINTS, BOXES = "HQ-SAM points", "HQ-SAM boxes"
+# Okabe and Ito's sky blue and vermilion: told apart by colour-blind people too.
+COLOURS = {"positive": "#56b4e9", "negative": "#d55e00"}
+_BOX_COLOUR = "#f0e442"
+
+
+class PromptLayers:
+    """Two ordinary napari layers, and the prompts that they hold.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    image : napari.layers.Image
+        Its transform becomes theirs, so that their coordinates are its pixels.
+
+    Attributes
+    ----------
+    changed : psygnal.Signal
+        Emitted when a prompt was added, moved or removed.
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: ViewerModel, image: Image) -> None:
+        self._viewer = viewer
+        self._silent = False
+        ndim = image.ndim
+        selected = viewer.layers.selection.active
+        self.boxes = Shapes(
+            ndim=ndim,
+            name=BOXES,
+            edge_color=_BOX_COLOUR,
+            face_color="transparent",
+            edge_width=_line_width(image),
+            **transform_like(image),
+        )
+        self.points = Points(
+            np.empty((0, ndim)),
+            ndim=ndim,
+            name=POINTS,
+            features={"prompt": np.empty(0, dtype=object)},
+            face_color="prompt",
+            face_color_cycle=COLOURS,
+            border_color="white",
+            size=_point_size(image),
+            **transform_like(image),
+        )
+        self.points.feature_defaults = {"prompt": "positive"}
+        for layer in (self.boxes, self.points):
+            viewer.add_layer(layer)
+            layer.events.data.connect(self._on_data)
+        viewer.layers.selection.active = selected
+
+    @property
+    def alive(self) -> bool:
+        """Whether both layers are still in the viewer."""
+        return self.boxes in self._viewer.layers and self.points in self._viewer.layers
+
+    def use(self, tool: Tool) -> None:
+        """Select the layer of a tool, ready to draw."""
+        layer: Layer = self.boxes if tool == "box" else self.points
+        self._viewer.layers.selection.active = layer
+        if tool == "box":
+            self.boxes.mode = "add_rectangle"
+            return
+        self.points.selected_data = set()
+        self.points.feature_defaults = {"prompt": tool}
+        self.points.refresh_colors()
+        self.points.mode = "add"
+
+    def prompts(self, plane: tuple[int, ...]) -> list[Prompts]:
+        """The prompts on one plane, one for each object.
+
+        Each box is an object of its own; a point belongs to the box it lies in, or else to the
+        nearest one. Points without any box make one object.
+        """
+        boxes = [_corners(b) for b in self.boxes.data if _on_plane(b, plane)]
+        rows = [i for i, p in enumerate(self.points.data) if _on_plane(p[None], plane)]
+        points = self.points.data[rows][:, -2:]
+        labels = (self.points.features["prompt"].to_numpy()[rows] != "negative").astype(int)
+        if not boxes:
+            return [Prompts(points, labels)] if (labels == 1).any() else []
+        owner = np.array([_nearest(p, boxes) for p in points], dtype=int)
+        return [
+            Prompts(points[owner == k], labels[owner == k], box)
+            if (owner == k).any()
+            else Prompts(box=box)
+            for k, box in enumerate(boxes)
+        ]
+
+    def clear(self, plane: tuple[int, ...] | None = None) -> None:
+        """Remove the prompts of one plane, or all."""
+        self._silent = True
+        try:
+            for layer in (self.boxes, self.points):
+                layer.selected_data = {
+                    i
+                    for i, data in enumerate(layer.data)
+                    if plane is None or _on_plane(np.atleast_2d(data), plane)
+                }
+                layer.remove_selected()
+        finally:
+            self._silent = False
+        self.changed.emit()
+
+    def remove(self) -> None:
+        """Take both layers out of the viewer."""
+        for layer in (self.boxes, self.points):
+            layer.events.data.disconnect(self._on_data)
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+
+    def _on_data(self, event: Any) -> None:
+        # napari tells of each change twice: that it will be done, and that it is done.
+        done = str(getattr(event, "action", "changed")).lower().rpartition(".")[2]
+        if not self._silent and not done.endswith("ing"):
+            self.changed.emit()
+
+
+def _on_plane(vertices: np.ndarray, plane: tuple[int, ...]) -> bool:
+    return bool((np.round(vertices[:, :-2]) == plane).all())
+
+
+def _corners(vertices: np.ndarray) -> tuple[float, float, float, float]:
+    (y0, x0), (y1, x1) = vertices[:, -2:].min(axis=0), vertices[:, -2:].max(axis=0)
+    return float(y0), float(x0), float(y1), float(x1)
+
+
+def _nearest(point: np.ndarray, boxes: list[tuple[float, float, float, float]]) -> int:
+    """The box that a point lies in (the smallest of several), or is nearest to."""
+
+    def key(k: int) -> tuple[float, float]:
+        y0, x0, y1, x1 = boxes[k]
+        dy, dx = max(y0 - point[0], 0, point[0] - y1), max(x0 - point[1], 0, point[1] - x1)
+        return float(np.hypot(dy, dx)), (y1 - y0) * (x1 - x0)
+
+    return min(range(len(boxes)), key=key)
+
+
+def _point_size(image: Image) -> float:
+    return max(2.0, max(image.level_shapes[0][-3:-1] if image.rgb else image.level_shapes[0][-2:]) / 80)
+
+
+def _line_width(image: Image) -> float:
+    return _point_size(image) / 4
