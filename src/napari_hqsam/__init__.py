@@ -16,8 +16,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .segmentation import Prompts, Segmenter
-    from .weights import list_models, load_model
+    from napari_hqsam.segmentation import Prompts, Segmenter
+    from napari_hqsam.weights import list_models, load_model
 
 __version__ = "0.1.0"
 

@@ -109,7 +109,8 @@ def window_around(
         Least side; a click says where an object is, not how large.
     """
     lower, upper = np.asarray(lower, dtype=float), np.asarray(upper, dtype=float)
-    need = max(CONTEXT * float((upper - lower).max()), smallest, 1)
+    extent = float((upper - lower).max()) + 1  # both ends are pixels of the object
+    need = max(CONTEXT * extent, smallest)
     octave = max(math.ceil(math.log2(need / input_size)), -round(math.log2(MAX_MAGNIFICATION)))
     side = round(input_size * 2.0**octave)
     if side >= max(plane_shape):

@@ -33,7 +33,9 @@ def choose_device(name: str = "auto") -> torch.device:
         "mps": torch.backends.mps.is_available(),
     }
     if not usable.get(device.type, False):
-        raise HQSAMError(f"device {name!r} cannot be used here ({describe_device()}): use --device auto")
+        raise HQSAMError(
+            f"device {name!r} cannot be used here ({describe_device()}): use --device auto"
+        )
     return device
 
 

@@ -71,7 +71,11 @@ class EfficientNetLite0(nn.Module):
                 nn.Sequential(
                     *(
                         InvertedResidual(
-                            cin if i == 0 else cout, cout, kernel, stride if i == 0 else 1, expansion
+                            cin if i == 0 else cout,
+                            cout,
+                            kernel,
+                            stride if i == 0 else 1,
+                            expansion,
                         )
                         for i in range(n)
                     )
@@ -96,7 +100,10 @@ class EfficientNetLite0(nn.Module):
         for s, (n, *_) in enumerate(_STAGES):
             for i in range(n):
                 source, target = f"_blocks.{index}", f"stages.{s}.{i}"
-                parts = [("_depthwise_conv", "_bn1", "depthwise"), ("_project_conv", "_bn2", "project")]
+                parts = [
+                    ("_depthwise_conv", "_bn1", "depthwise"),
+                    ("_project_conv", "_bn2", "project"),
+                ]
                 if f"{source}._expand_conv.weight" in weights:
                     parts.append(("_expand_conv", "_bn0", "expand"))
                 for conv, norm, name in parts:

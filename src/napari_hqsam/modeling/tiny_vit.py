@@ -40,7 +40,9 @@ class PatchEmbed(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.seq = nn.Sequential(ConvNorm(3, dim // 2, 3, 2), nn.GELU(), ConvNorm(dim // 2, dim, 3, 2))
+        self.seq = nn.Sequential(
+            ConvNorm(3, dim // 2, 3, 2), nn.GELU(), ConvNorm(dim // 2, dim, 3, 2)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.seq(x)
@@ -86,6 +88,8 @@ class Attention(nn.Module):
         Side of the window; the tokens are its pixels, row by row.
     """
 
+    attention_bias_idxs: Tensor
+
     def __init__(self, dim: int, heads: int, window: int) -> None:
         super().__init__()
         self.heads = heads
@@ -101,11 +105,12 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Attend within W windows of N tokens, (W, N, dim)."""
         w, n, dim = x.shape
-        # Queries, keys and values lie side by side for each head: (3, W, heads, N, dim / heads).
-        qkv = self.qkv(self.norm(x)).view(w, n, self.heads, 3, -1).permute(3, 0, 2, 1, 4)
+        # The linear layer's channels are q, k, v of head 0, then q, k, v of head 1, and so on.
+        qkv = self.qkv(self.norm(x)).view(w, n, self.heads, 3, -1)
+        q, k, v = qkv.permute(3, 0, 2, 1, 4).unbind()
         # Looked up at each call: a copy kept aside would be stale after loading weights.
         bias = self.attention_biases[:, self.attention_bias_idxs]
-        out = F.scaled_dot_product_attention(*qkv.unbind(), attn_mask=bias[None])
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
         return self.proj(out.transpose(1, 2).reshape(w, n, dim))
 
 

@@ -119,14 +119,18 @@ def _sam(variant: str, encoder: nn.Module, compress: nn.Module | None, input_siz
 
 def _decoder(compress: nn.Module | None, *, mlp_dim: int) -> MaskDecoderHQ:
     transformer = TwoWayTransformer(depth=2, embedding_dim=_DIM, num_heads=8, mlp_dim=mlp_dim)
-    return MaskDecoderHQ(
-        transformer_dim=_DIM, transformer=transformer, compress_vit_feat=compress
-    )
+    return MaskDecoderHQ(transformer_dim=_DIM, transformer=transformer, compress_vit_feat=compress)
 
 
 def hq_parameter_names(model: HQSam) -> set[str]:
     """Names of the tensors that HQ-SAM adds to SAM: those that its training changes."""
-    added = ("hf_token", "hf_mlp", "compress_vit_feat", "embedding_encoder", "embedding_maskfeature")
+    added = (
+        "hf_token",
+        "hf_mlp",
+        "compress_vit_feat",
+        "embedding_encoder",
+        "embedding_maskfeature",
+    )
     prefixes = tuple(f"mask_decoder.{name}." for name in added)
     with torch.no_grad():
         return {name for name, _ in model.named_parameters() if name.startswith(prefixes)}

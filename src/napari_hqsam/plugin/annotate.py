@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image
 from napari.utils.notifications import show_info, show_warning
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_hqsam.errors import HQSAMError
+from napari_hqsam.images.layer import limits_from_layer, source_from_layer
 from napari_hqsam.plugin.annotate_controls import HINT, MODES, AnnotateControls
 from napari_hqsam.plugin.engine import Engine, Request
 from napari_hqsam.plugin.label_target import LabelTarget, check_fits, new_labels, next_label
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from napari_hqsam.images.source import ImageSource
     from napari_hqsam.segmentation import Mask, Prompts
+
 
 class AnnotateWidget(QWidget):
     """The dock widget.
@@ -82,7 +84,7 @@ class AnnotateWidget(QWidget):
                 p.check_inside(source.yx_shape())
             request = Request(
                 source,
-                None if image.rgb else tuple(float(c) for c in image.contrast_limits),
+                limits_from_layer(image),
                 str(self.controls.model.value),
                 "auto",
                 prompts,
@@ -141,7 +143,11 @@ class AnnotateWidget(QWidget):
         """Remove the prompts of this plane, and the preview."""
         self._engine.cancel()
         self._forget()
-        if self._prompts is not None and self._prompts.alive and self.controls.image.value is not None:
+        if (
+            self._prompts is not None
+            and self._prompts.alive
+            and self.controls.image.value is not None
+        ):
             try:
                 self._prompts.clear(current_plane(self._viewer, self.controls.image.value))
             except HQSAMError as error:
@@ -202,14 +208,20 @@ class AnnotateWidget(QWidget):
             self.controls.status.value = HINT
 
     def _on_labels(self) -> None:
-        if self.controls.labels.value is not None and self.controls.labels.value is not self._preview.layer:
+        if (
+            self.controls.labels.value is not None
+            and self.controls.labels.value is not self._preview.layer
+        ):
             self.controls.next_label.value = next_label(self.controls.labels.value)
 
     def _on_removed(self, event: Any) -> None:
         if self._preview.layer is not None and event.value is self._preview.layer:
             self._preview.layer = None
             self._masks = []
-        elif self._prompts is not None and event.value in (self._prompts.boxes, self._prompts.points):
+        elif self._prompts is not None and event.value in (
+            self._prompts.boxes,
+            self._prompts.points,
+        ):
             self._engine.cancel()
             prompts, self._prompts = self._prompts, None
             prompts.remove()
@@ -250,8 +262,6 @@ class AnnotateWidget(QWidget):
 
     def _source(self, image: Image) -> ImageSource:
         """The image as the Segmenter reads it, made once for each layer and its data."""
-        from napari_hqsam.segmentation.segmenter import source_from_layer
-
         known = self._sources.get(id(image))
         if known is None or known[0] is not image.data:
             self._sources = {id(image): (image.data, source_from_layer(image))}

@@ -43,7 +43,9 @@ def new_labels(viewer: ViewerModel, image: Image) -> Labels:
 def check_fits(labels: Labels, image: Image) -> None:
     """Raise HQSAMError if masks of `image` cannot be written into `labels`."""
     if labels.multiscale:
-        raise HQSAMError(f"{labels.name} is multiscale, which napari cannot edit: choose a new layer")
+        raise HQSAMError(
+            f"{labels.name} is multiscale, which napari cannot edit: choose a new layer"
+        )
     if tuple(labels.data.shape) != spatial_shape(image):
         raise HQSAMError(
             f"{labels.name} has shape {tuple(labels.data.shape)}, the image "
@@ -107,7 +109,9 @@ class LabelTarget:
             values.append(np.full(len(ys), value))
             value += 1
         if not pixels:
-            raise HQSAMError("nothing to commit: the mask is empty, or lies on objects already there")
+            raise HQSAMError(
+                "nothing to commit: the mask is empty, or lies on objects already there"
+            )
         indices = tuple(np.concatenate(pixels, axis=1))
         written = np.concatenate(values).astype(labels.data.dtype)
         labels.data_setitem(indices, written)

@@ -157,7 +157,9 @@ def _nearest(point: np.ndarray, boxes: list[tuple[float, float, float, float]]) 
 
 
 def _point_size(image: Image) -> float:
-    return max(2.0, max(image.level_shapes[0][-3:-1] if image.rgb else image.level_shapes[0][-2:]) / 80)
+    return max(
+        2.0, max(image.level_shapes[0][-3:-1] if image.rgb else image.level_shapes[0][-2:]) / 80
+    )
 
 
 def _line_width(image: Image) -> float:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .cache import cache_dir
-from .download import DownloadCancelled, fetch
-from .registry import ModelInfo, list_models, model_info
+from napari_hqsam.weights.cache import cache_dir
+from napari_hqsam.weights.download import DownloadCancelled, fetch
+from napari_hqsam.weights.registry import ModelInfo, list_models, model_info
 
 if TYPE_CHECKING:
-    from .checkpoint import Checkpoint, read_checkpoint
-    from .export import save_model
-    from .load import load_hq_base, load_model
+    from napari_hqsam.weights.checkpoint import Checkpoint, read_checkpoint
+    from napari_hqsam.weights.export import save_model
+    from napari_hqsam.weights.load import load_hq_base, load_model
 
 __all__ = [
     "Checkpoint",

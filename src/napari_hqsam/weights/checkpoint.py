@@ -16,8 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..errors import HQSAMError
-from .layout import from_transformers, has_hq, unwrap
+from napari_hqsam.errors import HQSAMError
+from napari_hqsam.weights.layout import from_transformers, has_hq, unwrap
 
 Kind = Literal["hq-sam", "sam", "micro-sam", "transformers", "decoder"]
 

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import HQSAMError
-from .cache import CACHE_VARIABLE, cache_dir
-from .registry import ModelInfo
+from napari_hqsam.errors import HQSAMError
+from napari_hqsam.weights.cache import CACHE_VARIABLE, cache_dir
+from napari_hqsam.weights.registry import ModelInfo
 
 if TYPE_CHECKING:
     import requests  # type: ignore[import-untyped]

@@ -10,9 +10,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from ..errors import HQSAMError
-from ..modeling.hq_sam import HQSam
-from .checkpoint import is_finite
+from napari_hqsam.errors import HQSAMError
+from napari_hqsam.modeling.hq_sam import HQSam
+from napari_hqsam.weights.checkpoint import is_finite
 
 
 def save_model(

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from ..errors import HQSAMError
-from ..modeling.device import choose_device
-from ..modeling.hq_sam import HQSam
-from ..modeling.variants import build
-from .checkpoint import Checkpoint, read_checkpoint
-from .download import Cancelled, Progress, fetch
-from .layout import HQ_PREFIXES
-from .registry import model_info
+from napari_hqsam.errors import HQSAMError
+from napari_hqsam.modeling.device import choose_device
+from napari_hqsam.modeling.hq_sam import HQSam
+from napari_hqsam.modeling.variants import build
+from napari_hqsam.weights.checkpoint import Checkpoint, read_checkpoint
+from napari_hqsam.weights.download import Cancelled, Progress, fetch
+from napari_hqsam.weights.layout import HQ_PREFIXES
+from napari_hqsam.weights.registry import model_info
 
 
 def load_model(

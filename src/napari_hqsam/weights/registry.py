@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from ..errors import HQSAMError
-from .cache import cache_dir
+from napari_hqsam.errors import HQSAMError
+from napari_hqsam.weights.cache import cache_dir
 
 _PACKAGE_DATA = Path(__file__).parent
 _HQ_SAM = "https://huggingface.co/lkeab/hq-sam"

@@ -1,0 +1,138 @@
+"""Take the pictures of these pages from the running program: ``tox -e docs-pictures``.
+
+The mouse is moved as a hand would; nothing is drawn into the pictures afterwards.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+
+FOLDER = Path(__file__).parent / "images"
+
+
+def wait(condition: Callable[[], bool] = lambda: False, seconds: float = 0.3) -> bool:
+    """Let the window live until `condition` holds, or for `seconds`."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        QApplication.processEvents()
+        if condition():
+            return True
+        time.sleep(0.01)
+    return condition()
+
+
+class Hand:
+    """A mouse on the canvas, in world coordinates (y, x)."""
+
+    def __init__(self, viewer: Any) -> None:
+        self.viewer = viewer
+        self.canvas = viewer.window._qt_viewer.canvas.native
+
+    def _at(self, y: float, x: float) -> QPoint:
+        camera, size = self.viewer.camera, self.canvas.size()
+        dy, dx = np.subtract((y, x), camera.center[-2:]) * camera.zoom
+        return QPoint(round(size.width() / 2 + dx), round(size.height() / 2 + dy))
+
+    def click(self, y: float, x: float) -> None:
+        QTest.mouseMove(self.canvas, self._at(y, x))
+        wait(seconds=0.05)
+        QTest.mouseClick(self.canvas, Qt.LeftButton, pos=self._at(y, x))
+        wait(seconds=0.05)
+
+    def drag(self, y0: float, x0: float, y1: float, x1: float) -> None:
+        start, end = self._at(y0, x0), self._at(y1, x1)
+        QTest.mouseMove(self.canvas, start)
+        wait(seconds=0.05)
+        QTest.mousePress(self.canvas, Qt.LeftButton, pos=start)
+        for t in np.linspace(0.1, 1, 10):
+            between = QPoint(
+                round(start.x() + t * (end.x() - start.x())),
+                round(start.y() + t * (end.y() - start.y())),
+            )
+            QTest.mouseMove(self.canvas, between)
+            wait(seconds=0.02)
+        QTest.mouseRelease(self.canvas, Qt.LeftButton, pos=end)
+        wait(seconds=0.05)
+
+
+class Session:
+    """A viewer with one of the samples and the dock."""
+
+    def __init__(self, sample: str) -> None:
+        self.viewer = napari.Viewer()
+        self.viewer.window._qt_window.resize(1400, 900)
+        self.viewer.open_sample("napari-hqsam", sample)
+        _, self.dock = self.viewer.window.add_plugin_dock_widget("napari-hqsam", "Annotate")
+        self.hand = Hand(self.viewer)
+        wait(seconds=1)
+        self.viewer.reset_view()
+
+    def look_at(self, y: float, x: float, zoom: float) -> None:
+        self.viewer.camera.center = (0, y, x)
+        self.viewer.camera.zoom = zoom
+        wait()
+
+    def masks(self, count: int = 1) -> None:
+        """Wait for the preview."""
+        ready = wait(lambda: len(self.dock._masks) == count and not self.dock._engine.busy, 120)
+        assert ready, self.dock.controls.status.value
+        wait()
+
+    def picture(self, name: str) -> None:
+        self.viewer.screenshot(str(FOLDER / f"{name}.png"), canvas_only=False, flash=False)
+        print(FOLDER / f"{name}.png")
+
+    def close(self) -> None:
+        self.dock.shut_down()
+        self.viewer.close()
+
+
+def first_object() -> None:
+    """Box, preview, correction, commit: on the stained tissue."""
+    session = Session("ihc")
+    session.look_at(150, 190, 3.2)
+    session.dock.controls.box_button.native.click()
+    session.picture("dock")
+    session.hand.drag(*IHC_BOXES[0])
+    session.masks()
+    session.picture("box-and-preview")
+    session.dock.commit()
+    for box in IHC_BOXES[1:]:
+        session.hand.drag(*box)
+    session.masks(len(IHC_BOXES) - 1)
+    session.picture("several-boxes")
+    session.dock.commit()
+    wait()
+    session.picture("committed")
+    session.close()
+
+
+def clicks() -> None:
+    """Positive and negative clicks on the cell."""
+    session = Session("cell")
+    session.dock.controls.positive_button.native.click()
+    session.hand.click(330, 250)
+    session.masks()
+    session.dock.controls.negative_button.native.click()
+    session.hand.click(*CELL_NEGATIVE)
+    session.masks()
+    session.picture("clicks")
+    session.close()
+
+
+IHC_BOXES = [(101, 170, 126, 199), (160, 210, 185, 240), (120, 230, 150, 260)]
+CELL_NEGATIVE = (330, 480)
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    first_object()
+    clicks()

@@ -1,0 +1,3 @@
+"""Label images: what is committed, and how it leaves for other programs."""
+
+from __future__ import annotations

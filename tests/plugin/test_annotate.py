@@ -1,0 +1,307 @@
+"""The dock in the real window: what a user does, and what is then in the layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_hqsam.plugin.annotate import AnnotateWidget
+
+pytestmark = pytest.mark.gui
+
+# Two bright squares on black, (y, x) from 40 to 79 and from 120 to 149.
+PICTURE = np.zeros((200, 220), dtype=np.uint16)
+PICTURE[40:80, 40:80] = 1000
+PICTURE[120:150, 120:150] = 1000
+LIMITS = {"contrast_limits": (0, 1000)}
+
+
+def rectangle(y0: float, x0: float, y1: float, x1: float) -> np.ndarray:
+    return np.array([[y0, x0], [y0, x1], [y1, x1], [y1, x0]], dtype=float)
+
+
+@pytest.fixture
+def viewer(make_napari_viewer: Any) -> Any:
+    return make_napari_viewer()
+
+
+@pytest.fixture
+def dock(viewer: Any) -> Any:
+    _, widget = viewer.window.add_plugin_dock_widget("napari-hqsam", "Annotate")
+    yield widget
+    widget.shut_down()
+
+
+def answered(dock: AnnotateWidget) -> Callable[[], bool]:
+    return lambda: bool(dock._masks) and not dock._engine.busy
+
+
+def draw(dock: AnnotateWidget, *corners: float) -> None:
+    dock.use("box")
+    dock._prompts.boxes.add_rectangles(rectangle(*corners))
+
+
+def shown(dock: AnnotateWidget) -> np.ndarray:
+    """The preview in the pixels of the whole image."""
+    layer = dock._preview.layer
+    out = np.zeros(PICTURE.shape, dtype=bool)
+    for y, x in np.argwhere(layer.data):
+        world = layer.data_to_world((y, x))
+        iy, ix = np.round(dock.controls.image.value.world_to_data(world)).astype(int)
+        out[iy, ix] = True
+    return out
+
+
+TRANSFORMS = [
+    {},
+    {"scale": (0.2, 0.5), "translate": (7, -3)},
+    {"scale": (2, 2), "rotate": 25, "translate": (100, 40)},
+]
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS, ids=["plain", "scaled", "rotated"])
+def test_box_preview_commit_undo(
+    transform: dict, viewer: Any, dock: Any, model: Any, until: Any
+) -> None:
+    viewer.add_image(PICTURE, name="cells", **transform, **LIMITS)
+    draw(dock, 36, 36, 84, 84)
+    until(answered(dock))
+    expected = np.zeros(PICTURE.shape, dtype=bool)
+    expected[40:80, 40:80] = True
+    assert np.count_nonzero(shown(dock) ^ expected) <= 4 * 40  # one pixel of the boundary
+
+    dock.commit()
+    labels = viewer.layers["cells objects"]
+    np.testing.assert_allclose(labels.scale, viewer.layers["cells"].scale)
+    np.testing.assert_allclose(
+        labels.data_to_world((5, 6)), viewer.layers["cells"].data_to_world((5, 6))
+    )
+    assert labels.data[60, 60] == 1
+    assert np.count_nonzero((labels.data == 1) ^ expected) <= 4 * 40
+    assert len(dock._prompts.boxes.data) == 0
+    assert dock._preview.layer is None
+    assert dock.controls.next_label.value == 2
+
+    draw(dock, 116, 116, 154, 154)
+    until(answered(dock))
+    dock.commit()
+    assert set(np.unique(labels.data)) == {0, 1, 2}
+    dock.undo()
+    assert set(np.unique(labels.data)) == {0, 1}
+    dock.undo()
+    assert not labels.data.any()
+
+
+def test_clicks_make_an_object_and_a_negative_one_cuts_it(
+    viewer: Any, dock: Any, model: Any, until: Any
+) -> None:
+    viewer.add_image(PICTURE, **LIMITS)
+    draw(dock, 36, 36, 84, 84)
+    until(answered(dock))
+    before = dock._masks[0].area
+    dock.use("negative")
+    dock._prompts.points.add([[50, 60]])
+    until(lambda: answered(dock)() and dock._masks[0].area < before)
+    assert list(dock._prompts.points.features["prompt"]) == ["negative"]
+    assert dock._request.previous[0].area == before  # it corrects the mask on show
+    dock.use("positive")
+    dock._prompts.points.add([[70, 60]])
+    assert list(dock._prompts.points.features["prompt"]) == ["negative", "positive"]
+    colours = dock._prompts.points.face_color
+    assert not np.allclose(colours[0], colours[1])
+    until(lambda: not dock._engine.busy)
+    dock.clear()
+    assert not len(dock._prompts.points.data)
+    assert not dock._masks
+
+
+def test_two_boxes_are_two_objects_and_a_click_belongs_to_its_box(
+    viewer: Any, dock: Any, model: Any, until: Any
+) -> None:
+    viewer.add_image(PICTURE, **LIMITS)
+    draw(dock, 36, 36, 84, 84)
+    draw(dock, 116, 116, 154, 154)
+    until(lambda: len(dock._masks) == 2 and not dock._engine.busy)
+    dock.use("negative")
+    dock._prompts.points.add([[125, 130]])
+    first, second = dock._prompts.prompts(())
+    assert len(first.points) == 0
+    np.testing.assert_array_equal(second.points, [[125, 130]])
+    until(lambda: not dock._engine.busy)
+    dock.commit()
+    labels = dock.controls.labels.value.data
+    assert (labels[60, 60], labels[145, 130]) == (1, 2)
+
+
+def test_planes_of_a_stack_with_an_axis_of_length_one(
+    viewer: Any, dock: Any, model: Any, until: Any
+) -> None:
+    stack = np.stack([np.zeros_like(PICTURE), PICTURE, np.zeros_like(PICTURE)])[None]
+    viewer.add_image(stack, name="stack", scale=(1, 3, 0.5, 0.5), **LIMITS)
+    viewer.dims.set_current_step(1, 1)
+    dock.use("box")
+    box = np.hstack([np.tile([0.0, 1.0], (4, 1)), rectangle(36, 36, 84, 84)])
+    dock._prompts.boxes.add_rectangles(box)
+    until(answered(dock))
+    dock.commit()
+    labels = dock.controls.labels.value.data
+    assert labels.shape == stack.shape
+    assert labels[0, 1, 60, 60] == 1
+    assert not labels[0, 0].any()
+    assert not labels[0, 2].any()
+    draw_again = box + [0, 0, 80, 80]
+    dock._prompts.boxes.add_rectangles(draw_again)
+    until(answered(dock))
+    viewer.dims.set_current_step(1, 2)  # the prompts stay on their plane
+    assert not dock._masks
+    viewer.dims.set_current_step(1, 1)
+    until(answered(dock))
+
+
+def test_only_the_newest_of_many_requests_is_shown(
+    viewer: Any, dock: Any, model: Any, until: Any
+) -> None:
+    viewer.add_image(PICTURE, **LIMITS)
+    model.seconds = 0.3
+    seen = []
+    dock._engine.answered.connect(lambda request, _masks: seen.append(request))
+    for i in range(20):
+        dock.use("box")
+        dock._prompts.boxes.data = [rectangle(36, 36, 60 + i, 84)]
+    until(lambda: bool(seen) and not dock._engine.busy)
+    assert seen[-1].prompts[0].box == (36, 36, 79, 84)
+    assert len(seen) < 20
+    assert dock._masks[0].bbox[2] == 80
+
+
+def test_objects_that_are_there_are_kept(viewer: Any, dock: Any, model: Any, until: Any) -> None:
+    viewer.add_image(PICTURE, **LIMITS)
+    mine = np.zeros(PICTURE.shape, dtype=np.uint8)
+    mine[40:80, 40:60] = 7
+    labels = viewer.add_labels(mine, name="mine")
+    dock.controls.labels.value = labels
+    assert dock.controls.next_label.value == 8
+    draw(dock, 36, 36, 84, 84)
+    until(answered(dock))
+    dock.commit()
+    assert (labels.data[40:80, 40:60] == 7).all()
+    assert labels.data[60, 70] == 8
+    labels.data_setitem((np.array([60]), np.array([70])), 3)  # painted over since
+    dock.undo()
+    assert labels.data[60, 70] == 3
+    assert set(np.unique(labels.data)) == {0, 3, 7}
+
+
+def test_labels_that_do_not_fit_lose_nothing(
+    viewer: Any, dock: Any, model: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("napari_hqsam.plugin.annotate.show_warning", told.append)
+    viewer.add_image(PICTURE, **LIMITS)
+    small = viewer.add_labels(np.zeros((10, 10), dtype=np.uint8), name="small")
+    dock.controls.labels.value = small
+    draw(dock, 36, 36, 84, 84)
+    until(answered(dock))
+    dock.commit()
+    assert "small has shape (10, 10)" in told[-1]
+    assert dock._masks
+    assert len(dock._prompts.boxes.data) == 1
+    full = viewer.add_labels(np.zeros(PICTURE.shape, dtype=np.uint8), name="full")
+    dock.controls.labels.value = full
+    dock.controls.next_label.value = 256
+    dock.commit()
+    assert "label 256 does not fit full" in told[-1]
+    dock.controls.next_label.value = 255
+    dock.commit()
+    assert full.data.max() == 255
+
+
+def test_prompts_outside_and_other_views_are_explained(
+    viewer: Any, dock: Any, model: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("napari_hqsam.plugin.annotate.show_warning", told.append)
+    dock.use("box")
+    assert "open an image first" in told[-1]
+    viewer.add_image(np.stack([PICTURE] * 3), **LIMITS)
+    viewer.dims.set_current_step(0, 0)
+    dock.use("positive")
+    dock._prompts.points.add([[0, 500, 20]])
+    assert "point 500,20 is outside the image" in told[-1]
+    viewer.dims.ndisplay = 3
+    dock.predict()
+    assert "2-D view" in told[-1]
+
+
+def test_a_model_that_cannot_be_loaded_is_one_line(
+    viewer: Any, dock: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_hqsam.errors import HQSAMError
+
+    def refuse(*_args: Any, **_kwargs: Any) -> None:
+        raise HQSAMError("vit_b: needs a download of 379 MB, and there is no network")
+
+    told: list[str] = []
+    monkeypatch.setattr("napari_hqsam.plugin.annotate.show_warning", told.append)
+    monkeypatch.setattr("napari_hqsam.weights.load_model", refuse)
+    viewer.add_image(PICTURE, **LIMITS)
+    draw(dock, 36, 36, 84, 84)
+    until(lambda: bool(told))
+    assert told == ["HQ-SAM: vit_b: needs a download of 379 MB, and there is no network"]
+    until(lambda: not dock.controls.progress.visible)
+    assert len(dock._prompts.boxes.data) == 1
+
+
+def test_cancel_drops_the_answer(viewer: Any, dock: Any, model: Any, until: Any) -> None:
+    viewer.add_image(PICTURE, **LIMITS)
+    model.seconds = 0.5
+    draw(dock, 36, 36, 84, 84)
+    until(lambda: dock.controls.status.value.startswith("Encoding"))
+    dock.cancel()
+    until(lambda: not dock._engine.busy)
+    assert not dock._masks
+    assert dock._preview.layer is None
+
+
+@pytest.mark.parametrize("what", ["image", "prompts", "preview", "everything"])
+def test_layers_deleted_meanwhile(
+    what: str, viewer: Any, dock: Any, model: Any, until: Any, qtbot: Any
+) -> None:
+    viewer.add_image(PICTURE, name="cells", **LIMITS)
+    draw(dock, 36, 36, 84, 84)
+    until(answered(dock))
+    model.seconds = 0.3
+    dock._prompts.boxes.data = [rectangle(116, 116, 154, 154)]
+    if what == "everything":
+        viewer.layers.clear()
+    else:
+        layer = {
+            "image": viewer.layers["cells"],
+            "prompts": dock._prompts.boxes,
+            "preview": dock._preview.layer,
+        }[what]
+        viewer.layers.remove(layer)
+    until(lambda: not dock._engine.busy)
+    qtbot.wait(50)
+    if what == "everything":
+        viewer.add_image(PICTURE, **LIMITS)
+    if what != "image":
+        model.seconds = 0.0
+        draw(dock, 36, 36, 84, 84)
+        until(answered(dock))
+
+
+def test_closing_the_dock_while_encoding_ends_the_worker(
+    viewer: Any, model: Any, until: Any
+) -> None:
+    dock_widget, widget = viewer.window.add_plugin_dock_widget("napari-hqsam", "Annotate")
+    viewer.add_image(PICTURE, **LIMITS)
+    model.seconds = 0.5
+    draw(widget, 36, 36, 84, 84)
+    engine = widget._engine
+    until(lambda: model.encoded == 1)
+    viewer.window.remove_dock_widget(dock_widget)
+    until(lambda: not engine._running)
