@@ -116,7 +116,7 @@ def test_wrong_channels_are_refused(channels: object) -> None:
 
 @pytest.mark.parametrize(
     "dtype",
-    "? u1 i1 u2 i2 u4 i4 u8 i8 f2 f4 f8 >u2 >i4 >u8 >f4 >f8".split(),
+    ["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8", ">u2", ">i4", ">f8"],
 )
 def test_every_real_dtype(dtype: str) -> None:
     image = (ramp(6, 7) % 2 if dtype == "?" else ramp(6, 7)).astype(dtype)

@@ -152,8 +152,7 @@ def test_planes_of_a_stack_with_an_axis_of_length_one(
     assert labels[0, 1, 60, 60] == 1
     assert not labels[0, 0].any()
     assert not labels[0, 2].any()
-    draw_again = box + [0, 0, 80, 80]
-    dock._prompts.boxes.add_rectangles(draw_again)
+    dock._prompts.boxes.add_rectangles(box + np.array([0, 0, 80, 80]))
     until(answered(dock))
     viewer.dims.set_current_step(1, 2)  # the prompts stay on their plane
     assert not dock._masks

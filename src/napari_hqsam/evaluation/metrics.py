@@ -19,7 +19,7 @@ def mask_iou(a: BoolArray, b: BoolArray) -> float:
 
 def boundary_width(shape: tuple[int, ...], ratio: float = 0.02) -> int:
     """Width of the boundary region in pixels: a share of the image's diagonal, at least 1."""
-    return max(1, round(ratio * float(np.hypot(*shape))))
+    return max(1, round(ratio * float(np.linalg.norm(shape))))
 
 
 def boundary_region(mask: BoolArray, width: int) -> BoolArray:

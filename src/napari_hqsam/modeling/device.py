@@ -47,6 +47,6 @@ def describe_device() -> str:
         return "GPU: Apple Metal (mps)"
     if shutil.which("nvidia-smi"):
         if torch.version.cuda is None:
-            return "CPU: a GPU is present, but this torch is CPU-only; see pytorch.org for a CUDA build"
-        return "CPU: a GPU is present, but torch cannot use it; check its driver"
+            return "CPU: GPU present, but this torch is CPU-only; pytorch.org has CUDA builds"
+        return "CPU: GPU present, but torch cannot use it; check its driver"
     return "CPU: no GPU found"

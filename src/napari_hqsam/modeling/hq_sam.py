@@ -9,7 +9,7 @@ Every model, from the embedded `micro` to ViT-H, has the same two steps:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -142,6 +142,11 @@ class HQSam(nn.Module):
     embedding_stride = 16
     mask_stride = 4
 
+    pixel_mean: Tensor
+    pixel_std: Tensor
+    prompt_encoder: Any
+    mask_decoder: MaskDecoderHQ
+
     def __init__(
         self,
         variant: str,
@@ -212,9 +217,15 @@ class HQSam(nn.Module):
         """
         if hq and features.hq is None:
             check_mode("hq+sam", has_hq=False)
-        points = None if prompts.points is None else (prompts.points, prompts.labels)
+        points = None
+        if prompts.points is not None:
+            if prompts.labels is None:
+                raise HQSAMError("points need labels: 1 for the object, 0 for background")
+            points = prompts.points, prompts.labels
         sparse, dense = self.prompt_encoder(points=points, boxes=prompts.boxes, masks=prompts.masks)
-        hq_features = features.hq.index_select(0, image_index) if hq else None  # type: ignore[union-attr]
+        hq_features = None
+        if hq and features.hq is not None:
+            hq_features = features.hq.index_select(0, image_index)
         return Decoded(
             *self.mask_decoder(
                 features.embedding.index_select(0, image_index),

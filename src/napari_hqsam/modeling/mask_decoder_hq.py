@@ -50,6 +50,7 @@ class MaskDecoderHQ(MaskDecoder):  # type: ignore[misc, valid-type]
         self.has_hq = compress_vit_feat is not None
         if not self.has_hq:
             return
+        assert compress_vit_feat is not None
         self.hf_token = nn.Embedding(1, dim)
         self.hf_mlp = MLP(dim, dim, dim // 8, 3)
         self.compress_vit_feat = compress_vit_feat

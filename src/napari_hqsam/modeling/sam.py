@@ -9,7 +9,7 @@ loaded on its own, under a private name: the package itself is never imported, a
 from __future__ import annotations
 
 import sys
-from importlib.machinery import PathFinder
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -22,15 +22,18 @@ _PRIVATE_NAME = "_napari_hqsam_segment_anything_modeling"
 def _load() -> ModuleType:
     if _PRIVATE_NAME in sys.modules:
         return sys.modules[_PRIVATE_NAME]
-    # PathFinder looks on disk, not in sys.modules, where another plugin may have put its own.
-    package = PathFinder.find_spec("segment_anything")
-    if package is None or not package.submodule_search_locations:
-        raise HQSAMError("segment-anything is not installed: run `pip install segment-anything`")
-    folder = Path(next(iter(package.submodule_search_locations))) / "modeling"
+    # By the installed distribution: a folder of that name on the path may be anything.
+    try:
+        package = Path(str(distribution("segment-anything").locate_file("segment_anything")))
+    except PackageNotFoundError:
+        raise HQSAMError(
+            "segment-anything is not installed: run `pip install segment-anything`"
+        ) from None
+    folder = package / "modeling"
     spec = spec_from_file_location(
         _PRIVATE_NAME, folder / "__init__.py", submodule_search_locations=[str(folder)]
     )
-    if spec is None or spec.loader is None:
+    if spec is None or spec.loader is None or not folder.is_dir():
         raise HQSAMError(f"{folder} cannot be imported: reinstall segment-anything")
     module = module_from_spec(spec)
     sys.modules[_PRIVATE_NAME] = module

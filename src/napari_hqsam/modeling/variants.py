@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-import torch
 from torch import nn
 
 from napari_hqsam.errors import HQSAMError
@@ -47,6 +46,10 @@ def build(variant: str, *, hq: bool = True, input_size: int | None = None) -> HQ
     HQSAMError
         If the variant is unknown.
     """
+    if variant == "micro" and (input_size or 32) % 32:
+        raise HQSAMError(f"input size {input_size}: micro takes multiples of 32")
+    if variant != "micro" and input_size not in (None, 1024):
+        raise HQSAMError(f"input size {input_size}: {variant} is made for 1024")
     if variant == "micro":
         return _build_micro(input_size or 512, hq=hq)
     if variant == "vit_tiny":
@@ -132,5 +135,4 @@ def hq_parameter_names(model: HQSam) -> set[str]:
         "embedding_maskfeature",
     )
     prefixes = tuple(f"mask_decoder.{name}." for name in added)
-    with torch.no_grad():
-        return {name for name, _ in model.named_parameters() if name.startswith(prefixes)}
+    return {name for name, _ in model.named_parameters() if name.startswith(prefixes)}

@@ -24,15 +24,15 @@ class AnnotateControls:
     """The controls from top to bottom, and what they show while something is computed."""
 
     def __init__(self) -> None:
-        self.image = create_widget(annotation=Image, label="Image")
+        self.image: Any = create_widget(annotation=Image, label="Image")
         self.model = ComboBox(label="Model", choices=_model_choices, value="micro")
-        self.mode = RadioButtons(
-            label="Boundary", choices=list(MODES), value="HQ + SAM", orientation="horizontal"
-        )
+        self.mode = RadioButtons(label="Boundary", choices=list(MODES), orientation="horizontal")
         self.box_button = PushButton(text="Box")
         self.positive_button = PushButton(text="+ Click")
         self.negative_button = PushButton(text="− Click")
-        self.labels = create_widget(annotation=Labels, label="Labels", options={"nullable": True})
+        self.labels: Any = create_widget(
+            annotation=Labels, label="Labels", options={"nullable": True}
+        )
         self.next_label = SpinBox(label="Next label", value=1, min=1, max=2**31 - 1)
         self.commit_button = PushButton(text="Commit (Enter)")
         self.clear_button = PushButton(text="Clear prompts")

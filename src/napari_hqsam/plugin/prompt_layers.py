@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Points, Shapes
 from psygnal import Signal
 
-from napari_hqsam.plugin.layers import transform_like
+from napari_hqsam.plugin.layers import spatial_shape, transform_like
 from napari_hqsam.segmentation.prompts import Prompts
 
 if TYPE_CHECKING:
@@ -157,9 +157,7 @@ def _nearest(point: np.ndarray, boxes: list[tuple[float, float, float, float]]) 
 
 
 def _point_size(image: Image) -> float:
-    return max(
-        2.0, max(image.level_shapes[0][-3:-1] if image.rgb else image.level_shapes[0][-2:]) / 80
-    )
+    return max(2.0, max(spatial_shape(image)[-2:]) / 80)
 
 
 def _line_width(image: Image) -> float:
