@@ -1,0 +1,143 @@
+"""The label image that a command fills and writes."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_hqsam.errors import HQSAMError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_hqsam.images import ImageSource
+
+
+class LabelImage:
+    """Labels for an image: its planes and pixel sizes, without its channels.
+
+    Parameters
+    ----------
+    source : ImageSource
+    level : int
+        Pyramid level whose pixels the labels have.
+    highest : int
+        Largest label that will be drawn.
+
+    Attributes
+    ----------
+    plane_axes : str
+        As `ImageSource.plane_axes`.
+    axes : str
+        Out of ``"tzyx"``, in this order, which other programs expect. A plane axis of another
+        name becomes z, or t.
+    data : ndarray
+        Shape along `axes`, uint16 or uint32, 0 for background.
+    scale, units
+        Along `axes`, or None if the image has none.
+    """
+
+    def __init__(self, source: ImageSource, level: int = 0, highest: int = 0) -> None:
+        import numpy as np
+
+        spare = [a for a in "zt" if a not in source.plane_axes]
+        unnamed = [a for a in source.plane_axes if a not in "zt"]
+        if len(unnamed) > len(spare):
+            raise HQSAMError(
+                f'{source.name}: axes "{source.axes}" are more than t, z, y and x, which label '
+                "images have; split the file"
+            )
+        # The last axis is the likeliest depth.
+        letter = dict(zip(reversed(unnamed), spare, strict=False))
+        named = [letter.get(a, a) for a in source.plane_axes]
+        self.plane_axes = source.plane_axes
+        self.axes = "".join(sorted(named)) + "yx"
+        self._order = [named.index(a) for a in self.axes[:-2]]
+
+        height, width = source.yx_shape(level)
+        shape = (*(source.plane_shape[i] for i in self._order), height, width)
+        self.data: NDArray[Any] = np.zeros(shape, np.uint16 if highest < 2**16 else np.uint32)
+
+        own = [source.plane_axes[i] for i in self._order] + ["y", "x"]
+        shrunk = [1.0] * len(self._order) + list(source.downsample(level))
+        along = [source.axes.index(a) for a in own]
+        self.scale: tuple[float, ...] | None = None
+        self.units: tuple[str, ...] | None = None
+        if source.scale is not None:
+            self.scale = tuple(source.scale[i] * f for i, f in zip(along, shrunk, strict=True))
+        if source.units is not None:
+            self.units = tuple(source.units[i] for i in along)
+
+    def plane(self, index: Sequence[int]) -> NDArray[Any]:
+        """A view (H, W) of the plane at `index`, as the image counts its planes."""
+        view: NDArray[Any] = self.data[tuple(index[i] for i in self._order)]
+        return view
+
+    def describe(self) -> str:
+        """Its size in words, such as ``z 30, y 512, x 512; uint16``."""
+        sizes = ", ".join(f"{a} {n}" for a, n in zip(self.axes, self.data.shape, strict=True))
+        return f"{sizes}; {self.data.dtype}"
+
+    def square_micrometers(self) -> float | None:
+        """Area of a pixel in µm², if its size is known."""
+        from napari_hqsam.images.units import micrometers
+
+        if self.scale is None or self.units is None:
+            return None
+        sides = micrometers(self.scale[-2:], self.units[-2:])
+        return None if sides is None else sides[0] * sides[1]
+
+    def write(self, path: Path) -> Path:
+        """Write the labels, complete or not at all."""
+        from napari_hqsam.labels.export import write_labels
+
+        return write_labels(path, self.data, scale=self.scale, units=self.units, axes=self.axes)
+
+
+def check_output(out: Path, image: Path, *, planes: bool, overwrite: bool) -> None:
+    """Find out before any work whether a label image can be written.
+
+    Parameters
+    ----------
+    out, image : Path
+        What will be written, and what is read.
+    planes : bool
+        Whether there is more than one plane.
+    overwrite : bool
+        Whether a file that exists may be replaced.
+
+    Raises
+    ------
+    HQSAMError
+        If it cannot, or the image would be lost.
+    """
+    suffix = out.suffix.lower()
+    if suffix not in (".tif", ".tiff", ".zarr", ".png"):
+        raise HQSAMError(f"{out}: labels are written as .tif, .zarr or .png; change the suffix")
+    if suffix == ".png" and planes:
+        raise HQSAMError(f"{out}: a PNG holds one plane, but the image has several; write a .tif")
+    if out.exists():
+        if image.exists() and out.samefile(image):
+            raise HQSAMError(f"{out}: is the image itself; give another name with -o")
+        if out.is_dir() and suffix != ".zarr":
+            raise HQSAMError(f"{out}: is a folder; give the name of a file with -o")
+        if not overwrite:
+            raise HQSAMError(f"{out}: exists already; add --overwrite, or give another name")
+    if image.is_dir() and image.resolve() in out.resolve().parents:
+        raise HQSAMError(f"{out}: lies inside the image; write it elsewhere")
+    check_folder(out.parent, out)
+
+
+def check_folder(folder: Path, out: Path) -> None:
+    """Raise HQSAMError if nothing can be written into `folder`, where `out` belongs."""
+    if not folder.is_dir():
+        raise HQSAMError(f"{out}: there is no folder {folder}; make it first")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise HQSAMError(
+            f"{out}: cannot be written ({error.strerror}); choose another folder"
+        ) from None
