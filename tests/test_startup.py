@@ -69,6 +69,12 @@ def test_importing_the_package_loads_nothing_heavy(tmp_path: Path) -> None:
     assert loaded.isdisjoint(HEAVY), loaded & HEAVY
 
 
+def test_the_dock_opens_before_torch_is_loaded(tmp_path: Path) -> None:
+    loaded, _ = modules_after("import napari_hqsam.plugin.annotate", tmp_path)
+    assert "napari" in loaded
+    assert "torch" not in loaded
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["segment", "--help"]])
 def test_help_loads_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
     loaded, printed = modules_after(COMMAND_LINE.format(arguments=arguments), tmp_path)

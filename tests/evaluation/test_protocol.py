@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_hqsam.evaluation import evaluate_boxes, markdown_table
+from napari_hqsam.evaluation import evaluate, markdown_table
 from napari_hqsam.modeling import Decoded, PromptBatch, TileFeatures
 
 
@@ -60,7 +60,7 @@ def discs() -> Item:
 
 
 def test_each_object_and_each_method_is_scored() -> None:
-    scores = list(evaluate_boxes(Bright(), [discs()]))
+    scores = list(evaluate(Bright(), [discs()]))
     assert {(s.label, s.method) for s in scores} == {
         (label, method)
         for label in (1, 5)
@@ -78,24 +78,41 @@ def test_each_object_and_each_method_is_scored() -> None:
 
 def test_dark_objects_are_found_by_otsu_too() -> None:
     item = discs()
-    scores = evaluate_boxes(Bright(), [Item("dark", 255 - item.image, item.labels)])
+    scores = evaluate(Bright(), [Item("dark", 255 - item.image, item.labels)])
     assert all(s.iou == 1 for s in scores if s.method == "in-box Otsu")
 
 
 def test_plain_sam_has_one_mode_and_the_draw_is_seeded() -> None:
     model = Bright(has_hq=False)
-    methods = {s.method for s in evaluate_boxes(model, [discs()])}
+    methods = {s.method for s in evaluate(model, [discs()])}
     assert methods == {"filled box", "in-box Otsu", "sam"}
     runs = [
-        [s.label for s in evaluate_boxes(model, [discs()], objects_per_image=1, seed=3)]
-        for _ in range(2)
+        [s.label for s in evaluate(model, [discs()], objects_per_image=1, seed=3)] for _ in range(2)
     ]
     assert runs[0] == runs[1]
     assert len(set(runs[0])) == 1
 
 
+def test_a_click_lies_farthest_from_the_edge() -> None:
+    model = Bright()
+    seen: list[Tensor] = []
+    decode = model.decode
+
+    def listen(features, image_index, prompts, **options):  # type: ignore[no-untyped-def]
+        seen.append(prompts.points[0, 0])
+        return decode(features, image_index, prompts, **options)
+
+    model.decode = listen  # type: ignore[method-assign]
+    item = discs()
+    alone = Item("disc", np.where(item.labels == 1, 200, 20), np.where(item.labels == 1, 1, 0))
+    scores = [s for s in evaluate(model, [alone], prompt="click") if s.method == "sam"]
+    assert all(s.iou > 0.9 for s in scores)
+    # The whole plane of 260 pixels in a window of 256: nearly 1:1.
+    assert any(torch.allclose(p, torch.tensor([70.0, 60.0]), atol=3) for p in seen)
+
+
 def test_the_table_gives_means() -> None:
-    table = markdown_table({"discs": evaluate_boxes(Bright(), [discs()])})
+    table = markdown_table({"discs": evaluate(Bright(), [discs()])})
     header, _, row = table.splitlines()
     assert header.startswith("| set | images | objects | filled box | in-box Otsu |")
     cells = [c.strip() for c in row.split("|")]

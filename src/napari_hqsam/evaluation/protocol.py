@@ -1,10 +1,10 @@
-"""What is measured: every true object is prompted with its exact box."""
+"""What is measured: each true object is prompted, and the answer compared with the truth."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,20 +52,23 @@ class Scores:
     boundary_iou_2pc: float
 
 
-def evaluate_boxes(
+def evaluate(
     model: HQSam,
     images: Sequence[LabelledImage],
     *,
+    prompt: Literal["box", "click"] = "box",
     objects_per_image: int = 50,
     smallest: int = 16,
     seed: int = 0,
 ) -> Iterator[Scores]:
-    """Prompt objects with their exact boxes and compare with the truth.
+    """Prompt objects and compare with the truth.
 
     Parameters
     ----------
     model : HQSam
     images : sequence of LabelledImage
+    prompt : {"box", "click"}
+        The exact box, or one click on the pixel that is farthest from the object's edge.
     objects_per_image : int
         At most so many objects of an image are drawn, at random.
     smallest : int
@@ -88,8 +91,7 @@ def evaluate_boxes(
         if not regions:
             continue
         wide = boundary_width(item.labels.shape)
-        boxes = [(r.bbox[0], r.bbox[1], r.bbox[2] - 1, r.bbox[3] - 1) for r in regions]
-        prompts = [Prompts(box=b) for b in boxes]
+        prompts = [_exact_box(r) if prompt == "box" else _centre(r) for r in regions]
         with Segmenter(item.image, model=model) as segmenter:
             modes = [m for m in MODES if m == "sam" or model.has_hq]
             masks = {m: segmenter.predict_many(prompts, mode=m) for m in modes}
@@ -112,6 +114,19 @@ def evaluate_boxes(
                     boundary_iou(t, a, BAND),
                     boundary_iou(t, a, wide),
                 )
+
+
+def _exact_box(region: Any) -> Prompts:
+    y0, x0, y1, x1 = region.bbox
+    return Prompts(box=(y0, x0, y1 - 1, x1 - 1))
+
+
+def _centre(region: Any) -> Prompts:
+    from scipy.ndimage import distance_transform_edt
+
+    distance = distance_transform_edt(np.pad(region.image, 1))[1:-1, 1:-1]
+    y, x = np.unravel_index(int(distance.argmax()), distance.shape)
+    return Prompts(points=[(region.bbox[0] + y, region.bbox[1] + x)])
 
 
 def _grey(image: NDArray[Any]) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from napari_hqsam.plugin.annotate_controls import HINT, MODES, AnnotateControls
 from napari_hqsam.plugin.engine import Engine, Request
 from napari_hqsam.plugin.label_target import LabelTarget, check_fits, new_labels, next_label
 from napari_hqsam.plugin.layers import current_plane, spatial_shape
+from napari_hqsam.plugin.preview import NAME as PREVIEW
 from napari_hqsam.plugin.preview import Preview
 from napari_hqsam.plugin.prompt_layers import PromptLayers, Tool
 
@@ -47,7 +48,7 @@ class AnnotateWidget(QWidget):
         self._target = LabelTarget()
         self._engine = Engine(self)
 
-        self.controls = AnnotateControls()
+        self.controls = AnnotateControls(napari_viewer, lambda layer: layer.name == PREVIEW)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.controls.native)
@@ -108,7 +109,7 @@ class AnnotateWidget(QWidget):
             return
         try:
             labels = self.controls.labels.value
-            if labels is None or labels is self._preview.layer:
+            if labels is None:
                 labels = new_labels(self._viewer, image)
                 self.controls.labels.reset_choices()
                 self.controls.labels.value = labels
@@ -169,6 +170,9 @@ class AnnotateWidget(QWidget):
         image = self.controls.image.value
         if image is None or request is not self._request:
             return
+        from napari_hqsam.modeling import describe_device
+
+        self.controls.device.value = describe_device()
         masks = [replace(m, plane=request.layer_plane) for m in masks]
         self._masks = masks
         self._preview.show(image, masks)
@@ -208,10 +212,7 @@ class AnnotateWidget(QWidget):
             self.controls.status.value = HINT
 
     def _on_labels(self) -> None:
-        if (
-            self.controls.labels.value is not None
-            and self.controls.labels.value is not self._preview.layer
-        ):
+        if self.controls.labels.value is not None:
             self.controls.next_label.value = next_label(self.controls.labels.value)
 
     def _on_removed(self, event: Any) -> None:

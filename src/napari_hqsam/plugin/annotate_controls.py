@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import (
     ComboBox,
@@ -12,27 +12,49 @@ from magicgui.widgets import (
     PushButton,
     RadioButtons,
     SpinBox,
-    create_widget,
 )
 from napari.layers import Image, Labels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.components import ViewerModel
+    from napari.layers import Layer
 
 MODES = {"HQ + SAM": "hq+sam", "HQ only": "hq", "SAM only": "sam"}
 HINT = "Draw a box around an object, or click on it."
 
 
 class AnnotateControls:
-    """The controls from top to bottom, and what they show while something is computed."""
+    """The controls from top to bottom, and what they show while something is computed.
 
-    def __init__(self) -> None:
-        self.image: Any = create_widget(annotation=Image, label="Image")
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Whose layers are offered.
+    hidden : callable
+        Whether a Labels layer is not offered: the preview is none to commit into.
+    """
+
+    def __init__(self, viewer: ViewerModel, hidden: Callable[[Layer], bool]) -> None:
+        def images(_widget: Any) -> list[Image]:
+            return [layer for layer in viewer.layers if isinstance(layer, Image)]
+
+        def labels(_widget: Any) -> list[Labels]:
+            found = [layer for layer in viewer.layers if isinstance(layer, Labels)]
+            return [layer for layer in found if not hidden(layer)]
+
+        self.image = ComboBox(label="Image", choices=images)
         self.model = ComboBox(label="Model", choices=_model_choices, value="micro")
-        self.mode = RadioButtons(label="Boundary", choices=list(MODES), orientation="horizontal")
+        self.device = Label(label="Device", value="chosen when the model is loaded")
+        self.mode: Any = RadioButtons(
+            label="Boundary", choices=list(MODES), orientation="horizontal"
+        )
+        self.mode.value = next(iter(MODES))
         self.box_button = PushButton(text="Box")
         self.positive_button = PushButton(text="+ Click")
         self.negative_button = PushButton(text="− Click")
-        self.labels: Any = create_widget(
-            annotation=Labels, label="Labels", options={"nullable": True}
-        )
+        self.labels = ComboBox(label="Labels", choices=labels, nullable=True)
         self.next_label = SpinBox(label="Next label", value=1, min=1, max=2**31 - 1)
         self.commit_button = PushButton(text="Commit (Enter)")
         self.clear_button = PushButton(text="Clear prompts")
@@ -42,7 +64,7 @@ class AnnotateControls:
         self.cancel_button = PushButton(text="Cancel", visible=False)
         self._all = Container(
             widgets=[
-                Container(widgets=[self.image, self.model, self.mode]),
+                Container(widgets=[self.image, self.model, self.device, self.mode]),
                 _row(self.box_button, self.positive_button, self.negative_button),
                 Container(widgets=[self.labels, self.next_label]),
                 _row(self.commit_button),
@@ -62,7 +84,8 @@ class AnnotateControls:
 
     def reset_choices(self) -> None:
         """Offer the layers that there are now."""
-        self._all.reset_choices()
+        self.image.reset_choices()
+        self.labels.reset_choices()
 
     def show_busy(self, busy: bool) -> None:
         """Show or hide the progress bar and its Cancel button."""
@@ -84,7 +107,7 @@ class AnnotateControls:
         self.box_button.tooltip = "Draw boxes: each one is an object."
         self.positive_button.tooltip = "Click on the object."
         self.negative_button.tooltip = "Click on what does not belong to the object."
-        self.labels.tooltip = "Where objects go. Empty: a new layer is made."
+        self.labels.tooltip = "Where objects go; ----- makes a new layer."
         self.commit_button.tooltip = "Keep the preview as objects of the Labels layer."
         self.undo_button.tooltip = "Take the last commit back."
         self.clear_button.tooltip = "Remove the prompts on this plane."

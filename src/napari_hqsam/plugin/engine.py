@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
 from napari.utils.notifications import notification_manager
@@ -13,8 +13,10 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from napari_hqsam.errors import HQSAMError
 from napari_hqsam.images.source import ImageSource
-from napari_hqsam.modeling import HQSam, Mode
-from napari_hqsam.segmentation import Mask, Prompts, Segmenter
+
+if TYPE_CHECKING:
+    from napari_hqsam.modeling import HQSam, Mode
+    from napari_hqsam.segmentation import Mask, Prompts, Segmenter
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,8 @@ class Engine(QObject):
         )
 
     def _segmenter_for(self, request: Request) -> Segmenter:
+        from napari_hqsam.segmentation import Segmenter
+
         key = (id(request.source), request.limits, request.model, request.device)
         if self._segmenter is None or self._segmenter[0] != key:
             model = self._model(request.model, request.device)
