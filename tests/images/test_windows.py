@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from napari_hqsam.images.windows import (
     CONTEXT,
     MAX_MAGNIFICATION,
@@ -24,8 +25,9 @@ LENGTHS = st.integers(1, 9000)
 def objects(draw: st.DrawFn) -> tuple[tuple[int, int], np.ndarray, np.ndarray]:
     """A plane, and the lower and upper corner of an object in it."""
     shape = draw(LENGTHS), draw(LENGTHS)
-    ends = [sorted(draw(st.lists(st.floats(0, n - 1), min_size=2, max_size=2))) for n in shape]
-    lower, upper = np.array(ends).T
+    extents = st.one_of(st.floats(0, 60), st.floats(0, 9000))
+    lower = np.array([draw(st.floats(0, n - 1)) for n in shape])
+    upper = np.minimum(lower + [draw(extents) for _ in shape], np.subtract(shape, 1))
     return shape, lower, upper
 
 
@@ -57,6 +59,21 @@ def test_window_around_shows_its_object_inside_the_plane(
     if window.shape != shape:  # the object has context, unless all of the plane is shown
         assert window.side >= CONTEXT * ((upper - lower).max() + 1)
         assert math.log2(window.side / size).is_integer()
+
+
+@settings(deadline=None)
+@given(objects(), SIZES)
+def test_an_object_is_near_the_centre_of_its_window(spec: tuple, size: int) -> None:
+    """Within half a step of the grid of origins, unless the plane ends there."""
+    shape, lower, upper = spec
+    window = window_around(lower, upper, shape, size)
+    centre = (lower + upper + 1) / 2  # in pixel edges
+    for c, o, n, length in zip(centre, window.origin, window.shape, shape, strict=True):
+        off = c - (o + n / 2)
+        if off < 0:
+            assert o == 0 or -off <= window.side / 8
+        else:
+            assert o + n == length or off <= window.side / 8
 
 
 @settings(deadline=None)

@@ -27,7 +27,16 @@ def read_window(source: ImageSource, mapping: IntensityMapping, window: Window) 
     image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
     if window.model_shape == window.shape:
         return image
-    return F.interpolate(image, window.model_shape, mode="bilinear", antialias=True)
+    return resize(image, window.model_shape)
+
+
+def resize(images: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Resize (N, C, h, w) to `shape`: bilinear, with antialiasing where it shrinks."""
+    if shape[1] == 1:
+        # torch's CPU kernel fills a single column from the first row; a single row it gets right
+        turned = F.interpolate(images.mT, (1, shape[0]), mode="bilinear", antialias=True)
+        return turned.mT
+    return F.interpolate(images, shape, mode="bilinear", antialias=True)
 
 
 def encode_window(

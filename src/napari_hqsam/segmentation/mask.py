@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from napari_hqsam.images.windows import Window
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no truth value to compare by
 class Mask:
     """The mask of one object on one plane.
 
@@ -35,13 +35,13 @@ class Mask:
         Logits (S/4, S/4) of SAM's mask and of the HQ token.
     """
 
-    data: NDArray[np.bool_]
+    data: NDArray[np.bool_] = field(repr=False)
     bbox: tuple[int, int, int, int]
     plane: tuple[int, ...]
     score: float
     window: Window
-    low_res_sam: NDArray[np.float32]
-    low_res_hq: NDArray[np.float32] | None
+    low_res_sam: NDArray[np.float32] = field(repr=False)
+    low_res_hq: NDArray[np.float32] | None = field(repr=False)
 
     @property
     def area(self) -> int:

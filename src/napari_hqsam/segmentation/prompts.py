@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from torch.nn import functional as F
 
 from napari_hqsam.errors import HQSAMError
 from napari_hqsam.images.windows import Window
-from napari_hqsam.modeling import PromptBatch
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_hqsam.modeling import PromptBatch
 
 # A stroke is given to the network as this many clicks along it.
 _STROKE_POINTS = 12
@@ -21,7 +23,7 @@ _STROKE_POINTS = 12
 _GIVEN_LOGIT = 8.0
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, eq=False)
 class Prompts:
     """Prompts of one object, (y, x) in level-0 pixels of its plane; integers are pixel centres.
 
@@ -62,11 +64,12 @@ class Prompts:
         mask: ArrayLike | None = None,
     ) -> None:
         clicks = np.empty((0, 2)) if points is None else _coordinates(points, "points")
-        signs = np.ones(len(clicks), np.int64) if labels is None else np.asarray(labels, np.int64)
+        signs = np.ones(len(clicks)) if labels is None else np.asarray(labels)
         if signs.shape != (len(clicks),) or not np.isin(signs, (0, 1)).all():
             raise HQSAMError(
                 f"labels: give one 0 or 1 for each of the {len(clicks)} points, not {labels!r}"
             )
+        signs = signs.astype(np.int64)
         if scribble is not None:
             along = _along(_coordinates(scribble, "scribble"), _STROKE_POINTS)
             clicks = np.concatenate([clicks, along])
@@ -77,6 +80,8 @@ class Prompts:
         rough = None if mask is None else np.asarray(mask)
         if rough is not None and (rough.ndim != 2 or not rough.any()):
             raise HQSAMError("mask: give a 2-D mask of the plane with at least one pixel set")
+        if outline is not None and rough is not None:
+            raise HQSAMError("polygon and mask: both are rough outlines, give one of them")
         _set = object.__setattr__
         _set(self, "points", clicks)
         _set(self, "labels", signs)
@@ -84,7 +89,7 @@ class Prompts:
         _set(self, "polygon", outline)
         _set(self, "mask", None if rough is None else rough.astype(bool))
         if not len(clicks) and self.box is None and outline is None and rough is None:
-            raise HQSAMError("prompts: give at least a point, a box, a polygon, a scribble or a mask")
+            raise HQSAMError("prompts: give a point, a box, a polygon, a scribble or a mask")
 
     def bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64], bool]:
         """Lower and upper (y, x) of all prompts, and whether they show the object's size.
@@ -109,17 +114,14 @@ class Prompts:
         for y, x in self.points:
             if not (-0.5 <= y <= limit[0] and -0.5 <= x <= limit[1]):
                 raise HQSAMError(f"point {y:g},{x:g} is outside the image: {size} (y, x)")
-        if self.box is not None:
+        if self.box is not None and _outside(np.reshape(self.box, (2, 2)), limit):
             y0, x0, y1, x1 = self.box
-            if y1 < -0.5 or x1 < -0.5 or y0 > limit[0] or x0 > limit[1]:
-                raise HQSAMError(
-                    f"box {y0:g},{x0:g},{y1:g},{x1:g} is outside the image: {size} (y0,x0,y1,x1)"
-                )
+            raise HQSAMError(
+                f"box {y0:g},{x0:g},{y1:g},{x1:g} is outside the image: {size} (y0,x0,y1,x1)"
+            )
         if self.mask is not None and self.mask.shape != shape:
             raise HQSAMError(f"mask of shape {self.mask.shape}: {size}")
-        if self.polygon is not None and not (
-            (self.polygon >= -0.5).all(axis=1) & (self.polygon <= limit).all(axis=1)
-        ).any():
+        if self.polygon is not None and _outside(self.polygon, limit):
             raise HQSAMError(f"polygon: all of it is outside the image; {size}")
 
     def form(self) -> tuple[int, bool, bool]:
@@ -146,6 +148,10 @@ def to_batch(
         precedence over an outline.
     device : torch.device
     """
+    import torch
+
+    from napari_hqsam.modeling import PromptBatch
+
     first = prompts[0]
     points = labels = boxes = masks = None
     if len(first.points):
@@ -193,13 +199,22 @@ def _along(vertices: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     return np.stack([np.interp(wanted, at, vertices[:, i]) for i in range(2)], axis=1)
 
 
+def _outside(vertices: NDArray[np.float64], limit: NDArray[np.float64]) -> bool:
+    """Whether the box of (V, 2) vertices misses a plane that ends at `limit`."""
+    return bool((vertices.max(axis=0) < -0.5).any() or (vertices.min(axis=0) > limit).any())
+
+
 def _mask_corners(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     ys, xs = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     return np.array([[ys[0], xs[0]], [ys[-1], xs[-1]]], dtype=np.float64)
 
 
 def _box_corners(prompts: Prompts, window: Window) -> NDArray[np.float64]:
-    """(2, 2) corners of the box, or of the outline, cut to the window."""
+    """(2, 2) corners of the box, or of the outline, cut to the window.
+
+    A box names its outermost pixels; to the model it names model pixels. Where a pixel is magnified
+    to several of those, the outermost lies further out than the middle of the pixel.
+    """
     if prompts.box is not None:
         corners = np.reshape(prompts.box, (2, 2))
     elif prompts.polygon is not None:
@@ -208,24 +223,34 @@ def _box_corners(prompts: Prompts, window: Window) -> NDArray[np.float64]:
         assert prompts.mask is not None
         corners = _mask_corners(prompts.mask)
     low = np.asarray(window.origin)
-    return np.clip(corners, low, low + np.asarray(window.shape) - 1)
+    inside = np.clip(corners, low, low + np.asarray(window.shape) - 1)
+    margin = max(0.0, 1 - 1 / window.scale) / 2  # in pixels; SAM's way where it shrinks
+    return inside + np.array([[-margin], [margin]])
 
 
 def _outline_logits(prompts: Prompts, window: Window) -> NDArray[np.float32] | None:
     """A polygon or mask as low-res logits of a window, (S/4, S/4)."""
+    import torch
+    from torch.nn import functional as F
+
+    from napari_hqsam.embedding import resize
+
     (oy, ox), (h, w) = window.origin, window.shape
     if prompts.mask is not None:
         inside = prompts.mask[oy : oy + h, ox : ox + w]
     elif prompts.polygon is not None:
         from skimage.draw import polygon2mask
 
-        inside = polygon2mask((h, w), prompts.polygon - window.origin)
+        vertices = prompts.polygon - window.origin
+        inside = polygon2mask((h, w), vertices)
+        if not inside.any():  # finer than the pixels
+            y, x = np.clip(vertices.mean(axis=0).round().astype(int), 0, (h - 1, w - 1))
+            inside[y, x] = True
     else:
         return None
     size = window.input_size // 4
     mh, mw = window.model_shape
     image = torch.from_numpy(inside.astype(np.float32))[None, None]
-    share = F.interpolate(image, (mh, mw), mode="bilinear", antialias=True)
-    share = F.pad(share, (0, window.input_size - mw, 0, window.input_size - mh))
-    share = F.interpolate(share, (size, size), mode="bilinear", antialias=True)
+    share = F.pad(resize(image, (mh, mw)), (0, window.input_size - mw, 0, window.input_size - mh))
+    share = resize(share, (size, size))
     return ((share[0, 0] * 2 - 1) * _GIVEN_LOGIT).numpy()

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from napari_hqsam.embedding import FeatureCache, encode_window
 from napari_hqsam.errors import HQSAMError
 from napari_hqsam.images.intensity import IntensityMapping
+from napari_hqsam.images.layer import limits_from_layer, source_from_layer
 from napari_hqsam.images.source import ImageSource, open_image
 from napari_hqsam.images.windows import Window, whole_plane, window_around
 from napari_hqsam.modeling import HQSam, Mode, TileFeatures
@@ -99,7 +100,7 @@ class Segmenter:
     def from_layer(cls, layer: Any, *, model: str | HQSam = "micro", device: str = "auto") -> Self:
         """Make a Segmenter for a napari Image layer, whichever reader opened it.
 
-        Pixels, pyramid, scale and contrast limits come from the layer.
+        Pixels, pyramid, scale, units and contrast limits come from the layer.
 
         Parameters
         ----------
@@ -107,16 +108,8 @@ class Segmenter:
         model, device
             As for `Segmenter`.
         """
-        if not hasattr(layer, "contrast_limits") or not hasattr(layer, "rgb"):
-            kind = type(layer).__name__
-            raise HQSAMError(f"layer {getattr(layer, 'name', layer)!r} is a {kind}: choose an Image layer")
-        levels = list(layer.data) if layer.multiscale else [layer.data]
-        names = "tzyx"[4 - layer.ndim :] if layer.ndim <= 4 else "abdefghijklm"[: layer.ndim - 4] + "tzyx"
-        axes = names + "c" if layer.rgb else names
-        source = ImageSource(
-            levels, axes, scale=tuple(layer.scale), rgb=bool(layer.rgb), name=str(layer.name)
-        )
-        limits = None if layer.rgb else tuple(layer.contrast_limits)
+        source = source_from_layer(layer)
+        limits = limits_from_layer(layer)
         return cls(source, contrast_limits=limits, model=model, device=device)
 
     @property
@@ -163,13 +156,20 @@ class Segmenter:
         return found if multimask else found[0]
 
     def predict_many(
-        self, prompts: Sequence[Prompts], *, plane: Sequence[int] = (), mode: Mode = "hq+sam"
+        self,
+        prompts: Sequence[Prompts],
+        *,
+        plane: Sequence[int] = (),
+        previous: Sequence[Mask | None] | None = None,
+        mode: Mode = "hq+sam",
     ) -> list[Mask]:
         """Predict one object for each of `prompts`: the same masks as one by one, but in batches.
 
         Parameters
         ----------
         prompts : sequence of Prompts
+        previous : sequence of (Mask or None), optional
+            For each of `prompts`, the prediction that it corrects.
         plane, mode
             As for `predict`.
 
@@ -179,13 +179,18 @@ class Segmenter:
             In the order of `prompts`.
         """
         index = self._check(prompts, plane, mode)
+        if previous is not None and len(previous) != len(prompts):
+            raise HQSAMError(
+                f"previous: {len(previous)} masks for {len(prompts)} prompts; give None for some"
+            )
         groups: dict[tuple[Window, tuple[int, bool, bool]], list[int]] = defaultdict(list)
         masks: list[Mask | None] = [None] * len(prompts)
         for i, p in enumerate(prompts):
-            if p.bounds()[2]:
+            earlier = previous[i] if previous else None
+            if earlier is None and p.bounds()[2]:
                 groups[self.choose_window(p, index), p.form()].append(i)
             else:  # a click may have to be looked at again, magnified
-                masks[i] = self._predict_one(p, index, None, mode, False)[0]
+                masks[i] = self._predict_one(p, index, earlier, mode, False)[0]
         for (window, _), members in groups.items():
             for start in range(0, len(members), _BATCH):
                 part = members[start : start + _BATCH]
@@ -204,13 +209,18 @@ class Segmenter:
         corners = np.stack([lower, upper])
         if spans:  # a box may reach over the edge
             corners = np.clip(corners, 0, np.subtract(self.plane_shape, 1))
-        if previous is not None and previous.window.plane == index and previous.window.contains(corners):
-            return previous.window
         size, shape = self.model.input_size, self.plane_shape
+        if previous is not None:
+            kept = previous.window
+            same = (kept.plane, kept.level, kept.input_size) == (index, self.level, size)
+            if same and kept.contains(corners):
+                return kept
         if not spans and max(shape) <= size:
             return whole_plane(shape, size, index, self.level)
         smallest = 0 if spans else size
-        return window_around(*corners, shape, size, index, self.level, smallest=smallest)
+        return window_around(
+            corners[0], corners[1], shape, size, index, self.level, smallest=smallest
+        )
 
     def features(self, window: Window) -> TileFeatures:
         """Features of a window, encoded now if they are not in memory."""

@@ -68,9 +68,7 @@ class WindowSampler:
             extent = max(y1 - y0, x1 - x0)
             side = extent * np.exp(rng.uniform(np.log(1.15), np.log(3.5)))
             slack = max(side - extent, 0) / 2
-            centre = [
-                (a + b) / 2 + rng.uniform(-slack, slack) for a, b in ((y0, y1), (x0, x1))
-            ]
+            centre = [(a + b) / 2 + rng.uniform(-slack, slack) for a, b in ((y0, y1), (x0, x1))]
         else:
             side = size * np.exp(rng.uniform(np.log(0.35), np.log(2.5)))
             centre = [rng.uniform(0, n) for n in (h, w)]

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_hqsam.errors import HQSAMError
+from napari_hqsam.images.files import open_file
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
 # Every fifth group of a set is for validation; sets of fewer than this many are cut in space.
@@ -67,7 +68,7 @@ def find_data_sets(folder: Path) -> list[Path]:
     """
     found = [p for p in (folder, *sorted(folder.glob("*"))) if (p / "images").is_dir()]
     if not found:
-        raise HQSAMError(f"{folder}: no data set here; a data set has the folders images/ and masks/")
+        raise HQSAMError(f"{folder}: no data set here; it needs the folders images/ and masks/")
     return found
 
 
@@ -75,8 +76,9 @@ def read_data_set(folder: Path, masks: str = "masks") -> DataSet:
     """Read a data set and divide it.
 
     The division is by file, never by slice: files are grouped by stem without a trailing L or R
-    (left and right eye of one person), and every fifth group is held out. A set of fewer than four
-    files gives the rightmost quarter of each plane for validation instead.
+    (left and right eye of one person), and every fifth group is held out, the third one first. A
+    set of fewer than four files, or three groups, gives the rightmost quarter of each plane for
+    validation instead.
 
     Parameters
     ----------
@@ -88,22 +90,25 @@ def read_data_set(folder: Path, masks: str = "masks") -> DataSet:
     Raises
     ------
     HQSAMError
-        If a mask is missing or does not fit its image.
+        If there are no images, or a mask is missing or does not fit its image.
     """
+    if not (folder / "images").is_dir():
+        raise HQSAMError(f"{folder}: no data set; it needs the folders images/ and {masks}/")
     files = sorted(p for p in (folder / "images").iterdir() if p.suffix.lower() in _SUFFIXES)
     if not files:
         raise HQSAMError(f"{folder / 'images'}: no PNG, JPEG or TIFF here")
-    groups = sorted({_group(p) for p in files})
+    held_out = sorted({_group(p) for p in files})[_HELD_OUT::_FOLD]
+    by_space = len(files) < _FEWEST or not held_out
     train: list[LabelledPlane] = []
     validation: list[LabelledPlane] = []
     for path in files:
         planes = list(_planes(path, folder / masks))
-        if len(files) < _FEWEST:
+        if by_space:
             for plane in planes:
                 cut = round(plane.labels.shape[1] * (1 - _HELD_OUT_BLOCK))
                 train.append(_columns(plane, slice(None, cut)))
                 validation.append(_columns(plane, slice(cut, None)))
-        elif groups.index(_group(path)) % _FOLD == _HELD_OUT:
+        elif _group(path) in held_out:
             validation += planes
         else:
             train += planes
@@ -123,13 +128,22 @@ def _columns(plane: LabelledPlane, columns: slice) -> LabelledPlane:
 
 
 def _planes(path: Path, masks: Path) -> Iterator[LabelledPlane]:
-    mask_path = next((p for p in sorted(masks.glob(f"{path.stem}.*")) if p.suffix in _SUFFIXES), None)
-    if mask_path is None:
+    candidates = sorted(masks.iterdir()) if masks.is_dir() else []
+    found = [p for p in candidates if p.stem == path.stem and p.suffix.lower() in _SUFFIXES]
+    if not found:
         raise HQSAMError(f"{path}: no label image {masks / path.stem}.png or .tif beside it")
+    mask_path = found[0]
     image, labels = _read(path), _read(mask_path)
-    spatial = image.shape[:-1] if image.ndim > 2 and image.shape[-1] == 3 else image.shape
+    if labels.dtype == bool:
+        labels = labels.view(np.uint8)
+    if labels.dtype.kind not in "iu":
+        raise HQSAMError(f"{mask_path}: labels must be whole numbers, not {labels.dtype}")
+    colour = image.ndim > 2 and image.shape[-1] in (3, 4)
+    spatial = image.shape[:-1] if colour else image.shape
     if spatial != labels.shape:
         raise HQSAMError(f"{mask_path}: shape {labels.shape} does not fit its image {spatial}")
+    if labels.ndim not in (2, 3):
+        raise HQSAMError(f"{mask_path}: {labels.ndim} dimensions; planes and stacks are possible")
     if labels.ndim == 2:
         yield LabelledPlane(path.stem, image, labels)
         return
@@ -138,15 +152,12 @@ def _planes(path: Path, masks: Path) -> Iterator[LabelledPlane]:
 
 
 def _read(path: Path) -> np.ndarray:
+    if path.suffix.lower() not in {".tif", ".tiff"}:
+        return np.asarray(open_file(path).levels[0])
+    import tifffile
+
     try:
-        if path.suffix.lower() in {".tif", ".tiff"}:
-            import tifffile
-
-            return tifffile.imread(path)
-        from skimage import io
-
-        return io.imread(path)
-    except HQSAMError:
-        raise
+        return tifffile.imread(path)
     except Exception as error:
-        raise HQSAMError(f"{path}: cannot be read as an image ({error})") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise HQSAMError(f"{path}: cannot be read as an image ({reason})") from error

@@ -52,12 +52,14 @@ def sample_uncertain_points(
         Share of P taken from the candidates with the smallest |logit|; the rest is uniform.
     """
     n = logits.shape[0]
-    candidates = torch.rand((n, int(points * oversample), 2), generator=generator)
+    drawn = torch.rand((n, int(points * oversample), 2), generator=generator)
+    candidates = drawn.to(logits.device)
     values = point_values(logits, candidates)
     keep = int(points * uncertain)
     best = values.abs().topk(keep, dim=1, largest=False).indices
     chosen = candidates.gather(1, best[..., None].expand(-1, -1, 2))
-    return torch.cat([chosen, torch.rand((n, points - keep, 2), generator=generator)], dim=1)
+    uniform = torch.rand((n, points - keep, 2), generator=generator)
+    return torch.cat([chosen, uniform.to(logits.device)], dim=1)
 
 
 def point_values(planes: Tensor, points: Tensor) -> Tensor:

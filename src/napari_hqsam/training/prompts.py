@@ -21,7 +21,7 @@ def noisy_boxes(boxes: Tensor, size: int, amount: float, generator: torch.Genera
     """Corners moved by up to `amount` of the box's side (SAM: a tenth, at most 20 px)."""
     side = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
     limit = (amount * side).clamp(1, 20)
-    shift = (torch.rand(boxes.shape, generator=generator) * 2 - 1) * limit
+    shift = (torch.rand(boxes.shape, generator=generator).to(boxes.device) * 2 - 1) * limit
     return (boxes + shift).clamp(0, size - 1)
 
 
@@ -42,7 +42,7 @@ def first_prompts(masks: Tensor, kind: str, generator: torch.Generator) -> Promp
         boxes = noisy_boxes(exact_boxes(masks), masks.shape[-1], 0.1, generator)
     if "point" in kind:
         points = random_points(masks, generator)
-        labels = torch.ones(points.shape[:2])
+        labels = torch.ones(points.shape[:2], device=points.device)
     return PromptBatch(points, labels, boxes)
 
 
@@ -68,7 +68,9 @@ def correction(
     wrong[perfect] = masks[perfect] > 0.5
     new = random_points(wrong, generator)
     xy = new[:, 0].long()
-    label = (masks[torch.arange(len(masks)), xy[:, 1], xy[:, 0]] > 0.5).float()[:, None]
+    label = (
+        masks[torch.arange(len(masks), device=masks.device), xy[:, 1], xy[:, 0]] > 0.5
+    ).float()[:, None]
     if prompts.points is None or prompts.labels is None:
         points, labels = new, label
     else:

@@ -31,9 +31,9 @@ class Phase:
 
 
 MICRO = (
-    Phase("sam", 256, 2800, images=6),
-    Phase("sam", 512, 450, images=3),
-    Phase("hq", 512, 450, images=3),
+    Phase("sam", 256, 2200, images=6),
+    Phase("sam", 512, 850, images=3),
+    Phase("hq", 512, 550, images=3),
 )
 
 # How often each data set is drawn from; others get 1.

@@ -18,15 +18,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_hqsam.errors import HQSAMError
 from napari_hqsam.modeling import HQSam, TileFeatures
 from napari_hqsam.modeling.variants import hq_parameter_names
-from napari_hqsam.training.augment import WindowSampler
+from napari_hqsam.training.augment import Sample, WindowSampler
 from napari_hqsam.training.losses import hq_mask_loss, sam_mask_loss, soft_iou
 from napari_hqsam.training.prompts import correction, first_prompts
 from napari_hqsam.training.recipe import Phase
 
 SAVE_EVERY = 200
 _EMA = 0.999
+# Draws without an object, for one batch, after which the labels must be at fault.
+_MOST_EMPTY = 1000
 
 
 @dataclass(frozen=True)
@@ -57,17 +60,27 @@ class Batch:
     masks: Tensor
     image_index: Tensor
 
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on `device`."""
+        return Batch(self.images.to(device), self.masks.to(device), self.image_index.to(device))
+
 
 def draw_batch(sets: Sequence[TrainingSet], phase: Phase, seed: int, step: int) -> Batch:
     """The batch of one step; it depends on `seed` and `step` alone, so a run can be resumed."""
     rng = np.random.default_rng((seed, step))
     weights = np.array([s.weight for s in sets])
-    samples = []
+    samples: list[Sample] = []
+    empty = 0
     while len(samples) < phase.images:
         chosen = sets[rng.choice(len(sets), p=weights / weights.sum())].samplers
         sample = chosen[rng.integers(len(chosen))].draw(rng, phase.size, phase.objects)
         if sample is not None:
             samples.append(sample)
+            continue
+        empty += 1
+        if empty > _MOST_EMPTY:
+            names = ", ".join(s.name for s in sets)
+            raise HQSAMError(f"{names}: no window shows an object large enough to train on")
     return Batch(
         torch.stack([s.image for s in samples]),
         torch.cat([s.masks for s in samples]),
@@ -110,29 +123,44 @@ def train(
     Yields
     ------
     Progress
+
+    Raises
+    ------
+    HQSAMError
+        If a data set has no planes to draw from, or none of them shows an object.
     """
+    for data_set in sets:
+        if not data_set.samplers:
+            raise HQSAMError(f"{data_set.name}: no labelled plane to train on")
     folder.mkdir(parents=True, exist_ok=True)
     total = sum(p.steps for p in phases)
-    model.to(memory_format=torch.channels_last)  # depthwise convolutions: twice as fast on a CPU
+    # depthwise convolutions: twice as fast on a CPU
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = {k: v.clone() for k, v in model.state_dict().items()}
     run = _Run(model, averaged, folder / "state.pt")
     start = run.load()
     began, done = time.monotonic(), 0
+    earlier = _rows_before(folder / "log.csv", start)
 
     with (
         ThreadPoolExecutor(1, "samples") as pool,
-        open(folder / "log.csv", "a" if start else "w", newline="") as log,
+        open(folder / "log.csv", "w", newline="") as log,
     ):
         writer = csv.writer(log)
+        writer.writerows(earlier)
         schedule = [p for p in phases for _ in range(p.steps)]
-        ahead = [pool.submit(draw_batch, sets, schedule[s], seed, s) for s in range(start, start + 2) if s < total]
+        ahead = [
+            pool.submit(draw_batch, sets, schedule[s], seed, s)
+            for s in range(start, start + 2)
+            if s < total
+        ]
         for step in range(start, total):
             phase = schedule[step]
             if step == start or phase.stage != schedule[step - 1].stage:
                 stage_start = next(i for i, p in enumerate(schedule) if p.stage == phase.stage)
                 stage_steps = sum(p.stage == phase.stage for p in schedule)
                 optimizer = run.enter(phase.stage, learning_rate, fresh=step == stage_start)
-            batch = ahead.pop(0).result()
+            batch = ahead.pop(0).result().to(model.device)
             if step + 2 < total:
                 ahead.append(pool.submit(draw_batch, sets, schedule[step + 2], seed, step + 2))
 
@@ -154,7 +182,11 @@ def train(
             left = sum(seconds * _cost(p, phase) for p in schedule[step + 1 :])
             values = {k: float(v.detach()) for k, v in losses.items()}
             writer.writerow([step, phase.stage, phase.size, *(f"{v:.5f}" for v in values.values())])
-            if (step + 1) % SAVE_EVERY == 0 or step + 1 == total or phase.stage != schedule[step + 1].stage:
+            if (
+                (step + 1) % SAVE_EVERY == 0
+                or step + 1 == total
+                or phase.stage != schedule[step + 1].stage
+            ):
                 log.flush()
                 run.save(step + 1, optimizer)
                 if on_save is not None:
@@ -163,6 +195,14 @@ def train(
             yield Progress(step + 1, total, phase, values, left)
     model.load_state_dict(averaged)
     model.eval()
+
+
+def _rows_before(log: Path, step: int) -> list[list[str]]:
+    """Rows of the log of a run that goes on at `step`; what was done after it is done again."""
+    if step == 0 or not log.exists():
+        return []
+    with open(log, newline="") as file:
+        return [row for row in csv.reader(file) if row and int(row[0]) < step]
 
 
 def set_input_size(model: HQSam, size: int) -> None:
@@ -218,11 +258,13 @@ class _Run:
             )
         else:
             model.train()
-            backbone = set(model.image_encoder.backbone.parameters())
+            # In the order of the model, not of a set: a resumed run matches its state by place.
+            backbone = set(model.image_encoder.backbone.parameters())  # type: ignore[union-attr]
+            pretrained = [p for p in self.trainable if p in backbone]
             rest = [p for p in self.trainable if p not in backbone]
             optimizer = torch.optim.AdamW(
                 [
-                    {"params": list(backbone & set(self.trainable)), "peak": 0.3 * learning_rate},
+                    {"params": pretrained, "peak": 0.3 * learning_rate},
                     {"params": rest, "peak": learning_rate},
                 ],
                 lr=learning_rate,
@@ -308,7 +350,9 @@ def _sam_losses(
         iou_losses.append(F.mse_loss(decoded.iou.float(), iou))
         if round_ == 0:
             first_iou = iou[:, 0].mean()
-            prompts = correction(prompts, decoded.sam[:, :1].detach().float(), batch.masks, generator)
+            prompts = correction(
+                prompts, decoded.sam[:, :1].detach().float(), batch.masks, generator
+            )
     loss = torch.stack(losses).mean()
     iou_loss = torch.stack(iou_losses).mean()
     return {"loss": loss + iou_loss, "mask": loss, "iou_head": iou_loss, f"iou_{kind}": first_iou}
@@ -325,16 +369,21 @@ def _hq_losses(
     prompts = first_prompts(batch.masks, kind, generator)
     if (step // 4) % 3 == 2:
         with torch.no_grad():
-            before = model.decode(features, batch.image_index, prompts)
-        prompts = correction(prompts, (before.sam[:, :1] + before.hq), batch.masks, generator)
+            before, _ = model.decode(features, batch.image_index, prompts).select()
+        prompts = correction(prompts, before, batch.masks, generator)
     decoded = model.decode(features, batch.image_index, prompts)
+    (hq, _), (summed, _) = decoded.select("hq"), decoded.select()
     truth = batch.masks[:, None]
-    hq_loss = hq_mask_loss(decoded.hq, truth, generator)
-    sum_loss = hq_mask_loss(decoded.sam[:, :1] + decoded.hq, truth, generator)
+    hq_loss = hq_mask_loss(hq, truth, generator)
+    sum_loss = hq_mask_loss(summed, truth, generator)
     target = F.avg_pool2d(truth, 4)
     with torch.no_grad():
         sam_iou = soft_iou(decoded.sam[:, :1], target).mean()
-        sum_iou = soft_iou(decoded.sam[:, :1] + decoded.hq, target).mean()
-    return {"loss": hq_loss + 0.5 * sum_loss, "hq": hq_loss, "sum": sum_loss, "sam_iou": sam_iou, "sum_iou": sum_iou}
-
-
+        sum_iou = soft_iou(summed, target).mean()
+    return {
+        "loss": hq_loss + 0.5 * sum_loss,
+        "hq": hq_loss,
+        "sum": sum_loss,
+        "sam_iou": sam_iou,
+        "sum_iou": sum_iou,
+    }

@@ -1,0 +1,124 @@
+"""Masks: from low-res logits to pixels of the image, and into labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_hqsam.images.windows import Window, whole_plane
+from napari_hqsam.segmentation import Mask
+from napari_hqsam.segmentation.mask import mask_from_logits, upscale
+
+
+def mask_of(logits: np.ndarray, origin: tuple[int, int] = (0, 0)) -> Mask:
+    h, w = logits.shape
+    window = Window((2,), 0, origin, 64, (h, w), 64)
+    low = torch.zeros(16, 16)
+    return mask_from_logits(torch.from_numpy(logits), window, 0.75, low, low)
+
+
+def drawn(y0: int, x0: int, y1: int, x1: int, shape: tuple[int, int] = (64, 64)) -> np.ndarray:
+    logits = np.full(shape, -1.0, np.float32)
+    logits[y0:y1, x0:x1] = 1
+    return logits
+
+
+def test_a_mask_is_cut_to_its_box_and_placed_in_the_plane() -> None:
+    mask = mask_of(drawn(5, 7, 9, 20), origin=(100, 200))
+    assert mask.bbox == (105, 207, 109, 220)
+    assert mask.data.shape == (4, 13)
+    assert mask.data.all()
+    assert mask.data.dtype == bool
+    assert (mask.area, mask.plane, mask.score) == (52, (2,), 0.75)
+
+
+def test_a_hole_and_a_second_part_are_kept() -> None:
+    logits = drawn(5, 7, 9, 20)
+    logits[6, 8] = -1
+    logits[30, 40] = 1
+    mask = mask_of(logits)
+    assert mask.bbox == (5, 7, 31, 41)
+    np.testing.assert_array_equal(mask.full((64, 64)), logits > 0)
+
+
+def test_zero_is_outside() -> None:
+    assert mask_of(np.zeros((64, 64), np.float32)).area == 0
+
+
+def test_an_empty_mask_can_be_used_as_any_other() -> None:
+    mask = mask_of(np.full((64, 64), -1, np.float32), origin=(10, 20))
+    assert mask.bbox == (10, 20, 10, 20)
+    assert mask.area == 0
+    assert not mask.full((100, 100)).any()
+    labels = np.zeros((100, 100), int)
+    assert mask.draw(labels, 3) == 0
+    assert not labels.any()
+
+
+def test_drawing_leaves_other_objects_alone_unless_told() -> None:
+    labels = np.zeros((80, 80), np.uint16)
+    labels[:8] = 9
+    mask = mask_of(drawn(5, 7, 9, 20))
+    kept = labels.copy()
+    assert mask.draw(kept, 4) == 13
+    assert (kept[:8] == 9).all()
+    assert (kept[8, 7:20] == 4).all()
+    assert np.count_nonzero(kept == 4) == 13
+    assert mask.draw(labels, 4, only_background=False) == 52
+    assert np.count_nonzero(labels == 4) == 52
+
+
+def test_masks_are_compared_by_identity() -> None:
+    one, two = mask_of(drawn(1, 1, 2, 2)), mask_of(drawn(1, 1, 2, 2))
+    assert one != two
+    assert [two, one].index(one) == 1
+
+
+def test_of_sam_alone_there_are_no_hq_logits() -> None:
+    window = whole_plane((64, 64), 64)
+    low = torch.full((16, 16), 2.0, dtype=torch.bfloat16)
+    mask = mask_from_logits(torch.ones(64, 64), window, 0.5, low, None)
+    assert mask.low_res_hq is None
+    assert mask.low_res_sam.dtype == np.float32
+    assert mask.low_res_sam[0, 0] == 2
+
+
+# Upscaling
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 300), st.integers(1, 300))
+def test_upscaled_logits_lie_where_to_model_says(height: int, width: int) -> None:
+    """Low-res logits that are a coordinate come back as that coordinate of each pixel."""
+    window = whole_plane((height, width), 64)
+    ramp = (torch.arange(16) * 4 + 1.5).expand(16, 16)  # model x of the centre of each logit
+    x, y = (upscale(r[None, None], window)[0].numpy() for r in (ramp, ramp.T))
+    assert x.shape == y.shape == (height, width)
+    pixels = np.stack(np.mgrid[:height, :width], axis=-1).reshape(-1, 2)
+    expected = window.to_model(pixels)
+    # within 2 model pixels of the edge, bilinear interpolation has nothing to go by; and where the
+    # image is shrunk, a model pixel at the cut edge stands for those that it was made from
+    edge = max(2.0, 0.5 / window.scale)
+    inner = (expected >= edge) & (expected <= np.array(window.model_shape[::-1]) - 1 - edge)
+    inner &= expected <= 64 - 1 - edge
+    np.testing.assert_allclose(x.ravel()[inner[:, 0]], expected[inner[:, 0], 0], atol=2e-3)
+    np.testing.assert_allclose(y.ravel()[inner[:, 1]], expected[inner[:, 1], 1], atol=2e-3)
+
+
+def test_padding_does_not_reach_into_the_mask() -> None:
+    window = Window((), 0, (0, 0), 64, (40, 20), 64)
+    logits = torch.full((1, 1, 16, 16), -9.0)
+    logits[:, :, :10, :5] = 9  # what is inside the plane
+    full = upscale(logits, window)[0]
+    assert full.shape == (40, 20)
+    assert (full[:38, :18] > 0).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (2, 3)])
+def test_the_smallest_planes(shape: tuple[int, int]) -> None:
+    full = upscale(torch.ones(3, 1, 16, 16), whole_plane(shape, 64))
+    assert full.shape == (3, *shape)
+    assert (full == 1).all()
