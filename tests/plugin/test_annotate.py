@@ -171,7 +171,7 @@ def test_only_the_newest_of_many_requests_is_shown(
         dock.use("box")
         dock._prompts.boxes.data = [rectangle(36, 36, 60 + i, 84)]
     until(lambda: bool(seen) and not dock._engine.busy)
-    assert seen[-1].prompts[0].box == (36, 36, 79, 84)
+    assert seen[-1].prompts[0].box == (36.5, 36.5, 78.5, 83.5)
     assert len(seen) < 20
     assert dock._masks[0].bbox[2] == 80
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from napari_hqsam.images.windows import Window, whole_plane
 from napari_hqsam.segmentation import Mask
-from napari_hqsam.segmentation.mask import mask_from_logits, upscale
+from napari_hqsam.segmentation.mask import OUTSIDE, mask_from_logits, move_logits, upscale
 
 
 def mask_of(logits: np.ndarray, origin: tuple[int, int] = (0, 0)) -> Mask:
@@ -122,3 +122,25 @@ def test_the_smallest_planes(shape: tuple[int, int]) -> None:
     full = upscale(torch.ones(3, 1, 16, 16), whole_plane(shape, 64))
     assert full.shape == (3, *shape)
     assert (full == 1).all()
+
+
+def test_logits_moved_to_another_window_stay_on_their_pixels() -> None:
+    source = Window((), 0, (0, 0), 256, (256, 256), 256)
+    target = Window((), 0, (32, 64), 128, (128, 128), 256)
+    logits = torch.full((64, 64), -5.0)
+    logits[20:30, 24:34] = 5.0  # pixels 80 to 119 and 96 to 135
+    moved = move_logits(logits, source, target)
+    assert moved.shape == (64, 64)
+    full = upscale(moved[None, None], target)[0] > 0
+    ys, xs = torch.where(full)
+    assert abs(int(ys.min()) + 32 - 80) <= 2
+    assert abs(int(ys.max()) + 32 - 119) <= 2
+    assert abs(int(xs.min()) + 64 - 96) <= 2
+    assert abs(int(xs.max()) + 64 - 135) <= 2
+
+
+def test_logits_of_a_window_elsewhere_say_nothing_is_there() -> None:
+    source = Window((), 0, (0, 0), 128, (128, 128), 256)
+    target = Window((), 0, (300, 300), 128, (128, 128), 256)
+    moved = move_logits(torch.full((64, 64), 5.0), source, target)
+    torch.testing.assert_close(moved, torch.full((64, 64), OUTSIDE))

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 MAX_MAGNIFICATION = 8
 # A window is at least this many times as large as its object, so that there is context to see.
 CONTEXT = 1.6
-# Origins lie on a grid of this share of the side, so that neighbouring objects share windows.
+# Origins lie on a grid of this share of the side, so that a moved box keeps its window.
 _GRID = 4
 
 
@@ -92,8 +92,8 @@ def window_around(
 ) -> Window:
     """The window for an object that spans `lower` to `upper`.
 
-    Its side is S times a power of two, the smallest that is `CONTEXT` times the object; objects
-    near each other and of like size get the same window.
+    Its side is S times a power of two, the smallest that is `CONTEXT` times the object, and
+    its origin lies on a grid: an object whose box moves a little keeps its window.
 
     Parameters
     ----------

@@ -141,7 +141,10 @@ def _on_plane(vertices: np.ndarray, plane: tuple[int, ...]) -> bool:
 
 
 def _corners(vertices: np.ndarray) -> tuple[float, float, float, float]:
-    (y0, x0), (y1, x1) = vertices[:, -2:].min(axis=0), vertices[:, -2:].max(axis=0)
+    """The outermost pixel centres within a drawn outline."""
+    low, high = vertices[:, -2:].min(axis=0), vertices[:, -2:].max(axis=0)
+    inset = np.minimum(0.5, (high - low) / 2)
+    (y0, x0), (y1, x1) = low + inset, high - inset
     return float(y0), float(x0), float(y1), float(x1)
 
 

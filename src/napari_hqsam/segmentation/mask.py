@@ -13,6 +13,9 @@ from torch.nn import functional as F
 
 from napari_hqsam.images.windows import Window
 
+# The logit of a pixel of which nothing is known but that the object was not seen there.
+OUTSIDE = -8.0
+
 
 @dataclass(frozen=True, eq=False)  # arrays have no truth value to compare by
 class Mask:
@@ -82,6 +85,26 @@ def upscale(logits: Tensor, window: Window) -> Tensor:
     mh, mw = window.model_shape
     full = F.interpolate(logits, size, mode="bilinear")[:, :, :mh, :mw]
     return F.interpolate(full, window.shape, mode="bilinear")[:, 0]
+
+
+def move_logits(logits: Tensor, source: Window, target: Window) -> Tensor:
+    """Low-res logits (S/4, S/4) of one window as those of another of the same plane.
+
+    What the first window did not show counts as outside the object.
+    """
+    full = upscale(logits[None, None], source)[0]
+    low = np.maximum(source.origin, target.origin)
+    high = np.minimum(np.add(source.origin, source.shape), np.add(target.origin, target.shape))
+    there = full.new_full(target.shape, OUTSIDE)
+    if (low < high).all():
+        (ty, tx), (sy, sx) = low - target.origin, low - source.origin
+        h, w = high - low
+        there[ty : ty + h, tx : tx + w] = full[sy : sy + h, sx : sx + w]
+    mh, mw = target.model_shape
+    size = target.input_size
+    model = F.interpolate(there[None, None], (mh, mw), mode="bilinear")
+    model = F.pad(model, (0, size - mw, 0, size - mh), value=OUTSIDE)
+    return F.interpolate(model, (size // 4, size // 4), mode="bilinear", antialias=True)[0, 0]
 
 
 def mask_from_logits(

@@ -18,7 +18,7 @@ from napari_hqsam.images.source import ImageSource, open_image
 from napari_hqsam.images.windows import Window, whole_plane, window_around
 from napari_hqsam.modeling import HQSam, Mode, TileFeatures
 from napari_hqsam.modeling.hq_sam import check_mode
-from napari_hqsam.segmentation.mask import Mask, mask_from_logits, upscale
+from napari_hqsam.segmentation.mask import Mask, mask_from_logits, move_logits, upscale
 from napari_hqsam.segmentation.prompts import Prompts, to_batch
 
 if TYPE_CHECKING:
@@ -264,7 +264,10 @@ class Segmenter:
         closer = self._closer_window(prompts, found[0])
         if closer is None:
             return found
-        return self._decode(closer, [prompts], [None], mode, multimask)[0]
+        # With the first mask as a prompt the second is the better one; without, it often is worse.
+        known = torch.from_numpy(_logits_of(found[0], mode))
+        logits = move_logits(known, window, closer).numpy()
+        return self._decode(closer, [prompts], [logits], mode, multimask)[0]
 
     def _closer_window(self, prompts: Prompts, mask: Mask) -> Window | None:
         """A magnified window if the clicked object is small in the one it was found in."""
@@ -276,8 +279,15 @@ class Segmenter:
         lower, upper, _ = prompts.bounds()
         lower = np.minimum(lower, (y0, x0))
         upper = np.maximum(upper, (y1 - 1, x1 - 1))
+        # Twice as wide as for a box: the first mask may have missed a part.
+        margin = (upper - lower) / 2
         closer = window_around(
-            lower, upper, self.plane_shape, window.input_size, window.plane, window.level
+            lower - margin,
+            upper + margin,
+            self.plane_shape,
+            window.input_size,
+            window.plane,
+            window.level,
         )
         return closer if closer.side < window.side else None
 
