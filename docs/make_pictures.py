@@ -97,18 +97,18 @@ class Session:
 
 
 def first_object() -> None:
-    """Box, preview, correction, commit: on the stained tissue."""
+    """Boxes around nuclei: preview, correction, commit."""
     session = Session("ihc")
-    session.look_at(150, 190, 3.2)
-    session.dock.controls.box_button.native.click()
+    session.look_at(*NUCLEI_VIEW)
     session.picture("dock")
-    session.hand.drag(*IHC_BOXES[0])
+    session.dock.controls.box_button.native.click()
+    session.hand.drag(*NUCLEI[0])
     session.masks()
     session.picture("box-and-preview")
     session.dock.commit()
-    for box in IHC_BOXES[1:]:
+    for box in NUCLEI[1:]:
         session.hand.drag(*box)
-    session.masks(len(IHC_BOXES) - 1)
+    session.masks(len(NUCLEI) - 1)
     session.picture("several-boxes")
     session.dock.commit()
     wait()
@@ -117,20 +117,29 @@ def first_object() -> None:
 
 
 def clicks() -> None:
-    """Positive and negative clicks on the cell."""
+    """A positive click on the cell, then a negative one on what is too much."""
     session = Session("cell")
     session.dock.controls.positive_button.native.click()
-    session.hand.click(330, 250)
+    session.hand.click(375, 430)
     session.masks()
+    session.picture("click")
     session.dock.controls.negative_button.native.click()
-    session.hand.click(*CELL_NEGATIVE)
+    session.hand.click(300, 345)
     session.masks()
     session.picture("clicks")
     session.close()
 
 
-IHC_BOXES = [(101, 170, 126, 199), (160, 210, 185, 240), (120, 230, 150, 260)]
-CELL_NEGATIVE = (330, 480)
+# Where to look in the stained tissue: y, x, zoom; and boxes around nuclei there.
+NUCLEI_VIEW = (277, 297, 7.0)
+NUCLEI = [
+    (247, 291, 256, 304),
+    (266, 325, 276, 340),
+    (283, 311, 298, 321),
+    (288, 279, 299, 292),
+    (266, 264, 275, 276),
+]
+
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)

@@ -83,6 +83,9 @@ def test_box_preview_commit_undo(
     assert np.count_nonzero((labels.data == 1) ^ expected) <= 4 * 40
     assert len(dock._prompts.boxes.data) == 0
     assert dock._preview.layer is None
+    # The next box is drawn at once, and what is drawn on lies above the labels.
+    assert viewer.layers.selection.active is dock._prompts.boxes
+    assert viewer.layers.index(labels) < viewer.layers.index(dock._prompts.boxes)
     assert dock.controls.next_label.value == 2
 
     draw(dock, 116, 116, 154, 154)

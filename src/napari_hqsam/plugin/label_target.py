@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Labels
 
 from napari_hqsam.errors import HQSAMError
-from napari_hqsam.plugin.layers import spatial_shape, transform_like
+from napari_hqsam.plugin.layers import insert_above, spatial_shape, transform_like
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,13 +30,13 @@ class _Commit:
 
 
 def new_labels(viewer: ViewerModel, image: Image) -> Labels:
-    """Add an empty Labels layer that fits an image."""
+    """Add an empty Labels layer that fits an image, below the prompts."""
     labels = Labels(
         np.zeros(spatial_shape(image), dtype=np.uint16),
         name=f"{image.name} objects",
         **transform_like(image),
     )
-    viewer.add_layer(labels)
+    insert_above(viewer, image, labels)
     return labels
 
 

@@ -40,6 +40,13 @@ def crop_transform(image: Layer, offset: Sequence[float]) -> dict[str, Any]:
     return {**whole, "translate": tuple(placed(np.asarray(offset, dtype=float)))}
 
 
+def insert_above(viewer: ViewerModel, image: Layer, layer: Layer) -> None:
+    """Add a layer just above `image`; the one that is being drawn on stays selected."""
+    active = viewer.layers.selection.active
+    viewer.layers.insert(viewer.layers.index(image) + 1, layer)
+    viewer.layers.selection.active = active
+
+
 def spatial_shape(image: Image) -> tuple[int, ...]:
     """Shape of the image at full resolution, without the colours."""
     data = image.data[0] if image.multiscale else image.data

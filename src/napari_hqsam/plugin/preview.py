@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Labels
+from napari.utils.colormaps import CyclicLabelColormap
 
-from napari_hqsam.plugin.layers import crop_transform
+from napari_hqsam.plugin.layers import crop_transform, insert_above
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
     from napari_hqsam.segmentation import Mask
 
 NAME = "HQ-SAM preview"
+# Bright, rare in stains, and told apart by colour-blind people too.
+_COLOURS = ("#00e5ff", "#ffe14d", "#ff66d9")
+
+
+def _colours() -> CyclicLabelColormap:
+    rgb = [tuple(int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)) for c in _COLOURS]
+    return CyclicLabelColormap(colors=[(0, 0, 0, 0), *((*c, 1) for c in rgb)])
 
 
 class Preview:
@@ -49,12 +57,9 @@ class Preview:
         data = data.reshape((1,) * len(plane) + data.shape)
         placed = crop_transform(image, (*plane, y0, x0))
         if self.layer is None or self.layer not in self._viewer.layers:
-            active = self._viewer.layers.selection.active
-            self.layer = Labels(data, name=NAME, opacity=0.5, **placed)
+            self.layer = Labels(data, name=NAME, opacity=0.5, colormap=_colours(), **placed)
             self.layer.editable = False
-            # Below the prompts, which must stay visible and clickable.
-            self._viewer.layers.insert(self._viewer.layers.index(image) + 1, self.layer)
-            self._viewer.layers.selection.active = active
+            insert_above(self._viewer, image, self.layer)
         else:
             self.layer.data = data
             self.layer.translate = placed["translate"]

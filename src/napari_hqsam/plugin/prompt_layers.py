@@ -164,4 +164,4 @@ def _point_size(image: Image) -> float:
 
 
 def _line_width(image: Image) -> float:
-    return _point_size(image) / 4
+    return _point_size(image) / 8
