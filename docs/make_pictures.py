@@ -122,7 +122,6 @@ def clicks() -> None:
     session.dock.controls.positive_button.native.click()
     session.hand.click(375, 430)
     session.masks()
-    session.picture("click")
     session.dock.controls.negative_button.native.click()
     session.hand.click(300, 345)
     session.masks()
