@@ -182,7 +182,8 @@ class AnnotateWidget(QWidget):
             return
         scores = ", ".join(f"{m.score:.2f}" for m in found[:3])
         pixels = sum(m.area for m in found)
-        self.controls.status.value = f"{len(found)} object(s), {pixels} px, score {scores}"
+        objects = "1 object" if len(found) == 1 else f"{len(found)} objects"
+        self.controls.status.value = f"{objects}, {pixels} px, score {scores}"
 
     def _on_stage(self, text: str, done: int, total: int) -> None:
         self.controls.show_stage(text, done, total)

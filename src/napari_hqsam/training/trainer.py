@@ -224,7 +224,7 @@ class _Run:
         """Take up a saved run; the step to go on with."""
         if not self.path.exists():
             return 0
-        state = torch.load(self.path, weights_only=True)
+        state = torch.load(self.path, map_location="cpu", weights_only=True)
         self.model.load_state_dict(state["model"])
         for key, value in state["averaged"].items():
             self.averaged[key].copy_(value)
