@@ -76,8 +76,8 @@ def failing_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_error_of_the_system_names_the_file(command, monkeypatch) -> None:
-    failing_with(PermissionError(13, "Permission denied", "/root/weights"), monkeypatch)
-    assert command("models").error == "/root/weights: Permission denied"
+    failing_with(PermissionError(13, "Permission denied", "/locked/weights"), monkeypatch)
+    assert command("models").error == "/locked/weights: Permission denied"
 
 
 def test_out_of_memory_is_told_with_a_remedy(command, monkeypatch) -> None:
