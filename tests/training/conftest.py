@@ -12,8 +12,8 @@ from napari_hqsam.modeling.mask_decoder_hq import MaskDecoderHQ
 from napari_hqsam.modeling.prompt_encoder import PlanePromptEncoder
 from napari_hqsam.modeling.sam import TwoWayTransformer
 from napari_hqsam.training.augment import WindowSampler
+from napari_hqsam.training.batch import TrainingSet
 from napari_hqsam.training.data import LabelledPlane
-from napari_hqsam.training.trainer import TrainingSet
 
 
 @pytest.fixture(scope="module", autouse=True)

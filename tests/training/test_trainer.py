@@ -18,9 +18,10 @@ from napari_hqsam.modeling import HQSam
 from napari_hqsam.modeling.variants import hq_parameter_names
 from napari_hqsam.training import trainer
 from napari_hqsam.training.augment import WindowSampler
+from napari_hqsam.training.batch import Batch, TrainingSet, draw_batch
 from napari_hqsam.training.data import LabelledPlane
 from napari_hqsam.training.recipe import MICRO, Phase, scaled
-from napari_hqsam.training.trainer import Batch, TrainingSet, draw_batch, set_input_size, train
+from napari_hqsam.training.trainer import set_input_size, train
 
 MakeModel = Callable[..., HQSam]
 SAM = Phase("sam", 64, 5, images=2, objects=2)

@@ -12,9 +12,9 @@ from napari_hqsam.errors import HQSAMError
 from napari_hqsam.modeling import HQSam, build
 from napari_hqsam.training import recipe
 from napari_hqsam.training.augment import WindowSampler
+from napari_hqsam.training.batch import TrainingSet
 from napari_hqsam.training.data import find_data_sets, read_data_set
 from napari_hqsam.training.recipe import Phase, scaled
-from napari_hqsam.training.trainer import TrainingSet
 
 
 def read_training_sets(

@@ -13,32 +13,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from napari_hqsam.errors import HQSAMError
-from napari_hqsam.modeling import HQSam, TileFeatures
+from napari_hqsam.modeling import HQSam
 from napari_hqsam.modeling.variants import hq_parameter_names
-from napari_hqsam.training.augment import Sample, WindowSampler
-from napari_hqsam.training.losses import hq_mask_loss, sam_mask_loss, soft_iou
-from napari_hqsam.training.prompts import correction, first_prompts
+from napari_hqsam.training.batch import TrainingSet, draw_batch
 from napari_hqsam.training.recipe import Phase
+from napari_hqsam.training.stages import hq_losses, sam_losses
 
 SAVE_EVERY = 200
 _EMA = 0.999
-# Draws without an object, for one batch, after which the labels must be at fault.
-_MOST_EMPTY = 1000
-
-
-@dataclass(frozen=True)
-class TrainingSet:
-    """Samplers of the planes of one data set, and how often it is drawn from."""
-
-    name: str
-    samplers: list[WindowSampler]
-    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -50,42 +36,6 @@ class Progress:
     phase: Phase
     losses: dict[str, float]
     seconds_left: float
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Windows (B, 3, S, S) in 0-255, objects (N, S, S) and the window (N,) each belongs to."""
-
-    images: Tensor
-    masks: Tensor
-    image_index: Tensor
-
-    def to(self, device: torch.device) -> Batch:
-        """The same batch on `device`."""
-        return Batch(self.images.to(device), self.masks.to(device), self.image_index.to(device))
-
-
-def draw_batch(sets: Sequence[TrainingSet], phase: Phase, seed: int, step: int) -> Batch:
-    """The batch of one step; it depends on `seed` and `step` alone, so a run can be resumed."""
-    rng = np.random.default_rng((seed, step))
-    weights = np.array([s.weight for s in sets])
-    samples: list[Sample] = []
-    empty = 0
-    while len(samples) < phase.images:
-        chosen = sets[rng.choice(len(sets), p=weights / weights.sum())].samplers
-        sample = chosen[rng.integers(len(chosen))].draw(rng, phase.size, phase.objects)
-        if sample is not None:
-            samples.append(sample)
-            continue
-        empty += 1
-        if empty > _MOST_EMPTY:
-            names = ", ".join(s.name for s in sets)
-            raise HQSAMError(f"{names}: no window shows an object large enough to train on")
-    return Batch(
-        torch.stack([s.image for s in samples]),
-        torch.cat([s.masks for s in samples]),
-        torch.arange(phase.images).repeat_interleave(phase.objects),
-    )
 
 
 def train(
@@ -169,7 +119,7 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * factor
             generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-            rounds = _sam_losses if phase.stage == "sam" else _hq_losses
+            rounds = sam_losses if phase.stage == "sam" else hq_losses
             optimizer.zero_grad(set_to_none=True)
             losses = rounds(model, batch, step, generator, autocast)
             losses["loss"].backward()
@@ -319,71 +269,3 @@ def _rate(step: int, steps: int) -> float:
 def _cost(phase: Phase, current: Phase) -> float:
     """Seconds of a step of `phase` as a multiple of one of `current`, by pixels."""
     return (phase.size**2 * phase.images) / (current.size**2 * current.images)
-
-
-def _features(model: HQSam, batch: Batch) -> tuple[Tensor, Tensor]:
-    # fp32: on a CPU the backward of a bf16 depthwise convolution is the slower one.
-    images = model.preprocess(batch.images).to(memory_format=torch.channels_last)
-    return model.image_encoder(images)
-
-
-def _sam_losses(
-    model: HQSam, batch: Batch, step: int, generator: torch.Generator, autocast: bool
-) -> dict[str, Tensor]:
-    """Stage 1: one prompt, then (every other step) a correction click with the mask fed back."""
-    embedding, _ = _features(model, batch)
-    features = TileFeatures(embedding, None)
-    kind = ("box", "point", "box", "box+point", "box", "point")[step % 6]
-    prompts = first_prompts(batch.masks, kind, generator)
-    target = F.avg_pool2d(batch.masks[:, None], 2)
-    losses: list[Tensor] = []
-    iou_losses: list[Tensor] = []
-    for round_ in range(1 + (step // 6) % 2):
-        with torch.autocast(model.device.type, torch.bfloat16, enabled=autocast):
-            decoded = model.decode(features, batch.image_index, prompts, hq=False)
-        logits = F.interpolate(decoded.sam.float(), scale_factor=2.0, mode="bilinear")
-        each = torch.stack([sam_mask_loss(logits[:, k : k + 1], target) for k in range(4)], dim=1)
-        # The single mask always learns; of the three candidates only the best one, as in SAM.
-        losses.append(each[:, 0].mean() + 0.5 * each[:, 1:].min(dim=1).values.mean())
-        with torch.no_grad():
-            iou = torch.stack([soft_iou(logits[:, k : k + 1], target) for k in range(4)], dim=1)
-        iou_losses.append(F.mse_loss(decoded.iou.float(), iou))
-        if round_ == 0:
-            first_iou = iou[:, 0].mean()
-            prompts = correction(
-                prompts, decoded.sam[:, :1].detach().float(), batch.masks, generator
-            )
-    loss = torch.stack(losses).mean()
-    iou_loss = torch.stack(iou_losses).mean()
-    return {"loss": loss + iou_loss, "mask": loss, "iou_head": iou_loss, f"iou_{kind}": first_iou}
-
-
-def _hq_losses(
-    model: HQSam, batch: Batch, step: int, generator: torch.Generator, autocast: bool
-) -> dict[str, Tensor]:
-    """Stage 2: the paper's loss on the HQ mask, and half of it on the sum that users see."""
-    with torch.no_grad():
-        embedding, early = _features(model, batch)
-    features = TileFeatures(embedding, model.mask_decoder.hq_features(embedding, early))
-    kind = ("box", "point", "box", "box+point")[step % 4]
-    prompts = first_prompts(batch.masks, kind, generator)
-    if (step // 4) % 3 == 2:
-        with torch.no_grad():
-            before, _ = model.decode(features, batch.image_index, prompts).select()
-        prompts = correction(prompts, before, batch.masks, generator)
-    decoded = model.decode(features, batch.image_index, prompts)
-    (hq, _), (summed, _) = decoded.select("hq"), decoded.select()
-    truth = batch.masks[:, None]
-    hq_loss = hq_mask_loss(hq, truth, generator)
-    sum_loss = hq_mask_loss(summed, truth, generator)
-    target = F.avg_pool2d(truth, 4)
-    with torch.no_grad():
-        sam_iou = soft_iou(decoded.sam[:, :1], target).mean()
-        sum_iou = soft_iou(summed, target).mean()
-    return {
-        "loss": hq_loss + 0.5 * sum_loss,
-        "hq": hq_loss,
-        "sum": sum_loss,
-        "sam_iou": sam_iou,
-        "sum_iou": sum_iou,
-    }
