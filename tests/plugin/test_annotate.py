@@ -297,13 +297,46 @@ def test_layers_deleted_meanwhile(
 
 
 def test_closing_the_dock_while_encoding_ends_the_worker(
-    viewer: Any, model: Any, until: Any
+    viewer: Any, model: Any, until: Any, qtbot: Any
 ) -> None:
     dock_widget, widget = viewer.window.add_plugin_dock_widget("napari-hqsam", "Annotate")
-    viewer.add_image(PICTURE, **LIMITS)
+    viewer.add_image(np.stack([PICTURE] * 3), **LIMITS)
+    viewer.dims.set_current_step(0, 0)
     model.seconds = 0.5
-    draw(widget, 36, 36, 84, 84)
+    widget.use("box")
+    box = np.hstack([np.zeros((4, 1)), rectangle(36, 36, 84, 84)])
+    widget._prompts.boxes.add_rectangles(box)
     engine = widget._engine
     until(lambda: model.encoded == 1)
     viewer.window.remove_dock_widget(dock_widget)
-    until(lambda: not engine._running)
+    del dock_widget
+    until(lambda: engine.closed)
+    assert not engine.busy
+    # What is left of the dock keeps still when the viewer goes on.
+    viewer.dims.set_current_step(0, 1)
+    viewer.layers.remove(viewer.layers[-1])
+    viewer.add_image(PICTURE)
+    widget.commit()
+    qtbot.wait(100)
+    assert model.encoded == 1
+
+
+def test_commit_waits_for_the_preview_of_the_prompts_on_show(
+    viewer: Any, dock: Any, model: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("napari_hqsam.plugin.annotate.show_info", told.append)
+    viewer.add_image(PICTURE, **LIMITS)
+    draw(dock, 36, 36, 84, 84)
+    until(answered(dock))
+    dock.controls.next_label.value = 40
+    model.seconds = 0.5
+    dock._prompts.boxes.data = [rectangle(116, 116, 154, 154)]
+    dock.commit()
+    assert "wait for the preview" in told[-1]
+    assert dock.controls.labels.value is None
+    assert len(dock._prompts.boxes.data) == 1
+    until(answered(dock))
+    dock.commit()
+    labels = dock.controls.labels.value.data
+    assert (labels[60, 60], labels[130, 130]) == (0, 40)

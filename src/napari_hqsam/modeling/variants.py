@@ -26,6 +26,17 @@ _VIT = {
     "vit_l": (1024, 24, 16, (5, 11, 17, 23)),
     "vit_h": (1280, 32, 16, (7, 15, 23, 31)),
 }
+# What HQ-SAM adds to SAM: 25 tensors, all of the mask decoder.
+HQ_PREFIXES = tuple(
+    f"mask_decoder.{module}."
+    for module in (
+        "hf_token",
+        "hf_mlp",
+        "compress_vit_feat",
+        "embedding_encoder",
+        "embedding_maskfeature",
+    )
+)
 VARIANTS = ("micro", "vit_tiny", *_VIT)
 
 
@@ -127,12 +138,4 @@ def _decoder(compress: nn.Module | None, *, mlp_dim: int) -> MaskDecoderHQ:
 
 def hq_parameter_names(model: HQSam) -> set[str]:
     """Names of the tensors that HQ-SAM adds to SAM: those that its training changes."""
-    added = (
-        "hf_token",
-        "hf_mlp",
-        "compress_vit_feat",
-        "embedding_encoder",
-        "embedding_maskfeature",
-    )
-    prefixes = tuple(f"mask_decoder.{name}." for name in added)
-    return {name for name, _ in model.named_parameters() if name.startswith(prefixes)}
+    return {name for name, _ in model.named_parameters() if name.startswith(HQ_PREFIXES)}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image
 from napari.utils.notifications import show_info, show_warning
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_hqsam.errors import HQSAMError
@@ -42,11 +43,14 @@ class AnnotateWidget(QWidget):
         self._prompted: Image | None = None
         self._sources: dict[int, tuple[Any, ImageSource]] = {}
         self._masks: list[Mask] = []
-        self._request: Request | None = None
+        self._shown: Request | None = None  # what the masks answer
+        self._request: Request | None = None  # what was asked last
         self._plane: tuple[int, ...] | None = None
         self._preview = Preview(napari_viewer)
         self._target = LabelTarget()
-        self._engine = Engine(self)
+        # No child of this widget: it is deleted with the widget, but must end its worker first.
+        self._engine = engine = Engine()
+        self.destroyed.connect(lambda: engine.close())
 
         self.controls = AnnotateControls(napari_viewer, lambda layer: layer.name == PREVIEW)
         layout = QVBoxLayout(self)
@@ -60,6 +64,8 @@ class AnnotateWidget(QWidget):
 
     def reset_choices(self) -> None:
         """Offer the layers that there are now; napari calls it when layers come and go."""
+        if self._engine.closed:  # napari also calls it when the dock is gone
+            return
         self.controls.reset_choices()
 
     def use(self, tool: Tool) -> None:
@@ -71,6 +77,8 @@ class AnnotateWidget(QWidget):
 
     def predict(self) -> None:
         """Ask for the masks of the prompts on the current plane; the preview follows."""
+        if self._engine.closed:
+            return
         image = self.controls.image.value
         if image is None or self._prompts is None or not self._prompts.alive:
             return
@@ -103,10 +111,16 @@ class AnnotateWidget(QWidget):
 
     def commit(self) -> None:
         """Write the previewed masks into the Labels layer, and clear their prompts."""
+        if self._engine.closed:
+            return
+        if self._engine.busy:
+            show_info("HQ-SAM: wait for the preview, or cancel; then commit")
+            return
         image = self.controls.image.value
         if image is None or not self._masks:
             show_info("HQ-SAM: nothing to commit yet; give a prompt and wait for the preview")
             return
+        first = int(self.controls.next_label.value)
         try:
             labels = self.controls.labels.value
             if labels is None:
@@ -114,11 +128,10 @@ class AnnotateWidget(QWidget):
                 self.controls.labels.reset_choices()
                 self.controls.labels.value = labels
             check_fits(labels, image)
-            written = self._target.commit(labels, self._masks, int(self.controls.next_label.value))
+            written = self._target.commit(labels, self._masks, first)
         except HQSAMError as error:
             self._warn(str(error))
             return
-        first = int(self.controls.next_label.value)
         self.controls.next_label.value = first + written
         plane = self._masks[0].plane
         self._forget()
@@ -161,8 +174,14 @@ class AnnotateWidget(QWidget):
         self.controls.status.value = "Cancelled. Add or move a prompt to go on."
 
     def shut_down(self) -> None:
-        """End the worker; called when the dock is destroyed."""
+        """End the worker and take no more requests; called when the dock is closed."""
         self._engine.close()
+
+    def event(self, event: Any) -> bool:
+        """Notice that napari has taken the widget out of its dock, which it does to close it."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.shut_down()
+        return bool(super().event(event))
 
     # What happens then
 
@@ -174,7 +193,7 @@ class AnnotateWidget(QWidget):
 
         self.controls.device.value = describe_device()
         masks = [replace(m, plane=request.layer_plane) for m in masks]
-        self._masks = masks
+        self._masks, self._shown = masks, request
         self._preview.show(image, masks)
         found = [m for m in masks if m.area]
         if not found:
@@ -193,7 +212,7 @@ class AnnotateWidget(QWidget):
 
     def _on_step(self) -> None:
         """The sliders moved; layers that grow or shrink also move them, to where they were."""
-        if self.controls.image.value is None:
+        if self._engine.closed or self.controls.image.value is None:
             return
         try:
             plane = current_plane(self._viewer, self.controls.image.value)
@@ -217,9 +236,11 @@ class AnnotateWidget(QWidget):
             self.controls.next_label.value = next_label(self.controls.labels.value)
 
     def _on_removed(self, event: Any) -> None:
+        if self._engine.closed:
+            return
         if self._preview.layer is not None and event.value is self._preview.layer:
             self._preview.layer = None
-            self._masks = []
+            self._masks, self._shown = [], None
         elif self._prompts is not None and event.value in (
             self._prompts.boxes,
             self._prompts.points,
@@ -249,7 +270,6 @@ class AnnotateWidget(QWidget):
         self._engine.idle.connect(self._on_idle)
         self._viewer.layers.events.removed.connect(self._on_removed)
         self._viewer.dims.events.current_step.connect(self._on_step)
-        self.destroyed.connect(self._engine.close)
 
     def _prompt_layers(self) -> PromptLayers:
         image = self.controls.image.value
@@ -273,7 +293,7 @@ class AnnotateWidget(QWidget):
         self, plane: tuple[int, ...], prompts: tuple[Prompts, ...]
     ) -> tuple[Mask | None, ...]:
         """The masks on show, if these prompts only add points to those that made them."""
-        before = self._request
+        before = self._shown
         if before is None or before.layer_plane != plane or len(self._masks) != len(prompts):
             return ()
         grown = [
@@ -286,7 +306,7 @@ class AnnotateWidget(QWidget):
         return tuple(m if g else None for m, g in zip(self._masks, grown, strict=True))
 
     def _forget(self) -> None:
-        self._masks, self._request = [], None
+        self._masks, self._shown, self._request = [], None, None
         self._preview.clear()
 
     def _warn(self, message: str) -> None:

@@ -69,6 +69,11 @@ class Engine(QObject):
         What is done now, and how far: (text, done, total), total 0 if it is not known.
     idle()
         Nothing is left to do.
+
+    Attributes
+    ----------
+    closed : bool
+        Whether `close` was called: the dock is gone.
     """
 
     answered = Signal(object, object)
@@ -79,8 +84,9 @@ class Engine(QObject):
     _done = Signal(object, object)
     _error = Signal(object)
 
-    def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed = False
         self._lock = threading.Lock()
         self._pending: Request | None = None
         self._newest: Request | None = None
@@ -111,7 +117,8 @@ class Engine(QObject):
         self._cancelled.set()
 
     def close(self) -> None:
-        """Cancel, and wait until the worker has ended."""
+        """Cancel, wait until the worker has ended, and take no more requests."""
+        self.closed = True
         self.cancel()
         self._finished.wait()
 
@@ -127,7 +134,6 @@ class Engine(QObject):
                 request, self._pending = self._pending, None
                 if request is None:
                     self._running = False
-                    self._finished.set()
                     break
             try:
                 masks = self._answer(request)
@@ -136,6 +142,9 @@ class Engine(QObject):
             else:
                 self._done.emit(request, masks)
         self._done.emit(None, None)
+        with self._lock:  # the last thing done: whoever waits may delete this object
+            if not self._running:
+                self._finished.set()
 
     def _answer(self, request: Request) -> list[Mask]:
         segmenter = self._segmenter_for(request)

@@ -6,19 +6,9 @@ import re
 from collections.abc import Iterable
 from typing import TypeVar
 
-_T = TypeVar("_T")
+from napari_hqsam.modeling.variants import HQ_PREFIXES
 
-HQ_PREFIXES = tuple(
-    f"mask_decoder.{module}."
-    for module in (
-        "hf_token",
-        "hf_mlp",
-        "compress_vit_feat",
-        "embedding_encoder",
-        "embedding_maskfeature",
-    )
-)
-"""What HQ-SAM adds to SAM: 25 tensors."""
+_T = TypeVar("_T")
 
 # Wrappers put their own name in front: DataParallel, torch.compile, micro-sam's trainer.
 _WRAPPERS = re.compile(r"(?:module\.|_orig_mod\.|sam\.)*")

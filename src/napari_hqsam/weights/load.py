@@ -14,10 +14,9 @@ from torch.overrides import TorchFunctionMode
 from napari_hqsam.errors import HQSAMError
 from napari_hqsam.modeling.device import choose_device
 from napari_hqsam.modeling.hq_sam import HQSam
-from napari_hqsam.modeling.variants import build
+from napari_hqsam.modeling.variants import build, hq_parameter_names
 from napari_hqsam.weights.checkpoint import Checkpoint, read_checkpoint
 from napari_hqsam.weights.download import Cancelled, Progress, fetch
-from napari_hqsam.weights.layout import HQ_PREFIXES
 from napari_hqsam.weights.registry import model_info
 
 
@@ -111,7 +110,7 @@ def load_hq_base(model: HQSam, checkpoint: str | Path) -> None:
     if weights.kind == "decoder":
         raise HQSAMError(f"{weights.path} is a mask decoder alone: a base needs the encoders too")
     _check_variant(weights, model.variant)
-    added = {name for name in model.state_dict() if name.startswith(HQ_PREFIXES)}
+    added = hq_parameter_names(model)
     _move_into(model, weights, may_miss=() if weights.has_hq else added)
 
 
