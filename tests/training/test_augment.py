@@ -129,6 +129,24 @@ def test_what_is_bright_is_in_the_mask(side: int) -> None:
         assert (bright & mask).sum() > 0.8 * min(bright.sum(), mask.sum())
 
 
+def test_windows_of_a_part_show_a_part() -> None:
+    labels = np.zeros((400, 400), np.uint8)
+    labels[30:370, 30:370] = 1
+    sampler = WindowSampler(LabelledPlane("large", np.zeros((400, 400), np.uint8), labels))
+
+    def cut_by_the_edge(part: bool) -> float:
+        edges = []
+        for i in range(60):
+            sample = sampler.draw(np.random.default_rng(i), 64, 1, part=part)
+            if sample is not None:
+                mask = sample.masks[0]
+                rim = torch.cat([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+                edges.append(bool(rim.any()) and bool((mask == 0).any()))
+        return float(np.mean(edges))
+
+    assert cut_by_the_edge(part=True) > 0.6
+
+
 def test_shapes_and_values() -> None:
     sampler, _ = sampler_of_coordinates()
     for sample in samples(sampler, 20, size=96, objects=4):

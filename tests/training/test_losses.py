@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from napari_hqsam.training import losses
 from napari_hqsam.training.losses import (
     dice_loss,
+    edge_weights,
     focal_loss,
     hq_mask_loss,
     point_values,
@@ -43,14 +44,26 @@ def test_focal() -> None:
     target = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     # (t - p)² times cross-entropy
     expected = [LN2 / 4, (9 / 16 * math.log(4) + 0) / 2]
-    assert focal_loss(logits, target).tolist() == pytest.approx(expected)
+    assert focal_loss(logits, target, torch.ones(2, 2)).tolist() == pytest.approx(expected)
     soft = torch.tensor([[0.5, 0.5]])
-    assert focal_loss(torch.zeros(1, 2), soft).item() == 0
+    assert focal_loss(torch.zeros(1, 2), soft, torch.ones(1, 2)).item() == 0
+    # a pixel of weight 3 counts three times
+    one = focal_loss(logits[1:], target[1:], torch.tensor([[3.0, 1.0]])).item()
+    assert one == pytest.approx(3 / 4 * 9 / 16 * math.log(4))
+
+
+def test_edges_weigh_more() -> None:
+    target = torch.zeros(1, 1, 40, 40)
+    target[..., 20:] = 1
+    weights = edge_weights(target, width=4, weight=4.0)
+    assert weights[0, 0, 7].tolist() == [1.0] * 16 + [5.0] * 8 + [1.0] * 16
+    assert (edge_weights(torch.ones(1, 1, 9, 9)) == 1).all()
 
 
 def test_sam_mask_loss_is_20_focal_and_1_dice() -> None:
     logits, target = torch.zeros(1, 1, 2, 2), torch.tensor([[[[1.0, 1], [0, 0]]]])
-    assert sam_mask_loss(logits, target).item() == pytest.approx(20 * LN2 / 4 + 0.4)
+    weights = torch.ones_like(target)
+    assert sam_mask_loss(logits, target, weights).item() == pytest.approx(20 * LN2 / 4 + 0.4)
 
 
 def test_iou() -> None:

@@ -20,7 +20,7 @@ from napari_hqsam.training import trainer
 from napari_hqsam.training.augment import WindowSampler
 from napari_hqsam.training.batch import Batch, TrainingSet, draw_batch
 from napari_hqsam.training.data import LabelledPlane
-from napari_hqsam.training.recipe import MICRO, Phase, scaled
+from napari_hqsam.training.recipe import MICRO, MICRO_AGAIN, PROMPTS, ROUNDS, Phase, scaled
 from napari_hqsam.training.trainer import set_input_size, train
 
 MakeModel = Callable[..., HQSam]
@@ -103,8 +103,10 @@ def test_stage_sam_trains_all_but_the_hq_tensors(
 ) -> None:
     model = make_model()
     before = state(model)
-    phase = Phase("sam", 64, 12, images=2, objects=2)  # all kinds of prompts, both rounds
+    phase = Phase("sam", 64, 20, images=2, objects=2)
     list(train(model, sets, [phase], tmp_path))
+    with open(tmp_path / "log.csv", newline="") as file:
+        assert 3 <= len({row[3] for row in csv.reader(file)}) <= len(PROMPTS)
     after = state(model)
     names, hq = dict(model.named_parameters()), hq_parameter_names(model)
     moved = changed(before, after)
@@ -112,6 +114,34 @@ def test_stage_sam_trains_all_but_the_hq_tensors(
     assert set(names) - hq <= moved
     assert {k for k in before if k.endswith("running_mean")} <= moved
     assert not model.training
+
+
+def test_frozen_stages_of_the_encoder_stay_as_they_are(
+    tmp_path: Path, sets: list[TrainingSet], make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "SAVE_EVERY", 1)  # the average is swapped in and out
+    model = make_model()
+    before = state(model)
+    list(
+        train(model, sets, [Phase("sam", 64, 4, 2, 2, frozen=2)], tmp_path, on_save=lambda m: None)
+    )
+    moved = changed(before, state(model))
+    backbone = "image_encoder.backbone."
+    frozen = (f"{backbone}stem.", f"{backbone}stages.0.", f"{backbone}stages.1.")
+    assert not {name for name in moved if name.startswith(frozen)}
+    assert any(name.startswith(f"{backbone}stages.2.") for name in moved)
+
+
+def test_steps_draw_all_kinds_of_prompts_as_often_as_the_recipe_says(
+    sets: list[TrainingSet],
+) -> None:
+    phase = Phase("sam", 32, 1, images=1, objects=1)
+    batches = [draw_batch(sets, phase, 0, step) for step in range(300)]
+    for kind, share in PROMPTS.items():
+        found = np.mean([b.prompt == kind for b in batches])
+        assert abs(found - share) < 0.09
+    for rounds, share in ROUNDS.items():
+        assert abs(np.mean([b.rounds == rounds for b in batches]) - share) < 0.09
 
 
 @pytest.mark.parametrize("after_sam", [False, True])
@@ -154,11 +184,12 @@ def test_the_loss_falls(
 ) -> None:
     """On one batch, with other prompts at each step."""
     phase = Phase(stage, 64, 18, images=2, objects=2)
+    monkeypatch.setattr("napari_hqsam.training.recipe.PROMPTS", {"box": 1.0})
+    monkeypatch.setattr("napari_hqsam.training.recipe.ROUNDS", {1: 1.0})
     batch = draw_batch(sets, phase, 0, 0)
     monkeypatch.setattr(trainer, "draw_batch", lambda *args: batch)
     run = train(make_model(), sets, [phase], tmp_path, learning_rate=2e-3)
     loss = [p.losses[name] for p in run]
-    # six steps with one round and each kind of prompt, and six such steps later
     assert np.mean(loss[12:18]) < share * np.mean(loss[0:6])
 
 
@@ -321,9 +352,10 @@ def test_the_log_has_a_row_for_each_step(
     assert [int(r[0]) for r in rows] == list(range(8))
     assert [r[1] for r in rows] == ["sam"] * 5 + ["hq"] * 3
     for row, progress in zip(rows, steps, strict=True):
-        assert [float(v) for v in row[3:]] == pytest.approx(
-            list(progress.losses.values()), abs=1e-5
-        )
+        assert row[3] in PROMPTS
+        assert int(row[4]) in ROUNDS
+        values = {k: float(v) for k, v in (cell.split("=") for cell in row[5:])}
+        assert values == pytest.approx(progress.losses, abs=1e-5)
 
 
 # Small things
@@ -348,8 +380,11 @@ def test_set_input_size(make_model: MakeModel) -> None:
 
 
 def test_recipe() -> None:
-    assert [p.stage for p in MICRO] == sorted((p.stage for p in MICRO), reverse=True)
-    assert all(p.size % 32 == 0 for p in MICRO)
+    for phases in (MICRO, MICRO_AGAIN):
+        assert [p.stage for p in phases] == sorted((p.stage for p in phases), reverse=True)
+        assert all(p.size % 32 == 0 for p in phases)
+    assert sum(PROMPTS.values()) == pytest.approx(1)
+    assert sum(ROUNDS.values()) == pytest.approx(1)
     short = scaled(MICRO, 1e-9)
     assert [p.steps for p in short] == [1] * len(MICRO)
     assert [(p.stage, p.size, p.images) for p in short] == [

@@ -137,8 +137,14 @@ class HQSam(nn.Module):
         S, in model pixels. The embedding has stride 16, masks stride 4.
     pixel_mean, pixel_std : tuple of float
         Normalisation of RGB intensities in 0-255.
+
+    Attributes
+    ----------
+    refines_parts : bool
+        Whether it was trained to refine a rough mask in a window that shows a part of the object.
     """
 
+    refines_parts = False
     embedding_stride = 16
     mask_stride = 4
 

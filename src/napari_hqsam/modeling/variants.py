@@ -107,14 +107,16 @@ def _build_tiny(*, hq: bool) -> HQSam:
 
 
 def _build_micro(input_size: int, *, hq: bool) -> HQSam:
-    return HQSam(
+    model = HQSam(
         "micro",
         MicroImageEncoder(_DIM),
         PlanePromptEncoder(input_size, _DIM),
         _decoder(compress_early_feature(_DIM) if hq else None, mlp_dim=1024),
         input_size=input_size,
         **_LITE_PIXELS,
-    ).eval()
+    )
+    model.refines_parts = True
+    return model.eval()
 
 
 def _sam(variant: str, encoder: nn.Module, compress: nn.Module | None, input_size: int) -> HQSam:

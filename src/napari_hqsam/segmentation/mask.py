@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from napari_hqsam.images.windows import Window
+from napari_hqsam.segmentation.prompts import Prompts
 
 # The logit of a pixel of which nothing is known but that the object was not seen there.
 OUTSIDE = -8.0
@@ -36,6 +36,8 @@ class Mask:
         Where it was predicted.
     low_res_sam, low_res_hq : ndarray or None
         Logits (S/4, S/4) of SAM's mask and of the HQ token.
+    prompts : Prompts or None
+        What it was predicted from.
     """
 
     data: NDArray[np.bool_] = field(repr=False)
@@ -45,6 +47,7 @@ class Mask:
     window: Window
     low_res_sam: NDArray[np.float32] = field(repr=False)
     low_res_hq: NDArray[np.float32] | None = field(repr=False)
+    prompts: Prompts | None = field(default=None, repr=False)
 
     @property
     def area(self) -> int:
@@ -75,6 +78,33 @@ class Mask:
         out[y0:y1, x0:x1] = self.data
         return out
 
+    def within(self, other: Mask) -> Mask:
+        """The part of this mask that lies in `other`, a mask of the same plane."""
+        y0, x0, y1, x1 = self.bbox
+        v0, u0, v1, u1 = other.bbox
+        data = np.zeros_like(self.data)
+        low, high = np.maximum((y0, x0), (v0, u0)), np.minimum((y1, x1), (v1, u1))
+        if (low < high).all():
+            mine, theirs = (
+                tuple(slice(a, b) for a, b in zip(low - at, high - at, strict=True))
+                for at in ((y0, x0), (v0, u0))
+            )
+            data[mine] = self.data[mine] & other.data[theirs]
+        data, bbox = trimmed(data, (y0, x0))
+        return replace(self, data=data, bbox=bbox)
+
+
+def trimmed(
+    mask: NDArray[np.bool_], origin: tuple[int, int]
+) -> tuple[NDArray[np.bool_], tuple[int, int, int, int]]:
+    """A mask whose first pixel is at `origin`, cut to its box; and the box."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if len(rows) == 0:
+        return np.zeros((0, 0), dtype=bool), (*origin, *origin)
+    y0, y1, x0, x1 = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    oy, ox = origin
+    return mask[y0:y1, x0:x1], (oy + y0, ox + x0, oy + y1, ox + x1)
+
 
 def upscale(logits: Tensor, window: Window) -> Tensor:
     """Low-res logits (N, 1, S/4, S/4) → logits (N, h, w) on the pixels of the window.
@@ -92,7 +122,11 @@ def move_logits(logits: Tensor, source: Window, target: Window) -> Tensor:
 
     What the first window did not show counts as outside the object.
     """
-    full = upscale(logits[None, None], source)[0]
+    return low_res(upscale(logits[None, None], source)[0], source, target)
+
+
+def low_res(full: Tensor, source: Window, target: Window) -> Tensor:
+    """Logits (h, w) on the pixels of `source` as low-res logits (S/4, S/4) of `target`."""
     low = np.maximum(source.origin, target.origin)
     high = np.minimum(np.add(source.origin, source.shape), np.add(target.origin, target.shape))
     there = full.new_full(target.shape, OUTSIDE)
@@ -113,19 +147,10 @@ def mask_from_logits(
     score: float,
     low_res_sam: Tensor,
     low_res_hq: Tensor | None,
+    prompts: Prompts | None = None,
 ) -> Mask:
     """Threshold logits (h, w) of a window at 0 and keep what lies inside the box."""
-    inside = logits > 0
-    rows = torch.nonzero(inside.any(dim=1)).flatten()
-    columns = torch.nonzero(inside.any(dim=0)).flatten()
-    oy, ox = window.origin
-    if len(rows) == 0:
-        data, bbox = np.zeros((0, 0), dtype=bool), (oy, ox, oy, ox)
-    else:
-        y0, y1 = int(rows[0]), int(rows[-1]) + 1
-        x0, x1 = int(columns[0]), int(columns[-1]) + 1
-        data = inside[y0:y1, x0:x1].cpu().numpy()
-        bbox = (oy + y0, ox + x0, oy + y1, ox + x1)
+    data, bbox = trimmed((logits > 0).cpu().numpy(), window.origin)
     return Mask(
         data,
         bbox,
@@ -134,4 +159,5 @@ def mask_from_logits(
         window,
         low_res_sam.float().cpu().numpy(),
         None if low_res_hq is None else low_res_hq.float().cpu().numpy(),
+        prompts,
     )

@@ -37,8 +37,8 @@ class Prompts:
         (y0, x0, y1, x1), the outermost pixels of the object.
     polygon : array-like, optional
         (V, 2) vertices of a rough outline: a mask prompt and its box.
-    scribble : array-like, optional
-        (V, 2) vertices of a stroke along the object.
+    scribble : array-like or sequence of array-like, optional
+        (V, 2) vertices of a stroke along the object, or several such strokes.
     mask : ndarray of bool, optional
         A rough mask of the whole plane, (H, W): a mask prompt and its box.
 
@@ -60,7 +60,7 @@ class Prompts:
         labels: Sequence[int] | None = None,
         box: Sequence[float] | None = None,
         polygon: ArrayLike | None = None,
-        scribble: ArrayLike | None = None,
+        scribble: ArrayLike | Sequence[ArrayLike] | None = None,
         mask: ArrayLike | None = None,
     ) -> None:
         clicks = np.empty((0, 2)) if points is None else _coordinates(points, "points")
@@ -70,8 +70,8 @@ class Prompts:
                 f"labels: give one 0 or 1 for each of the {len(clicks)} points, not {labels!r}"
             )
         signs = signs.astype(np.int64)
-        if scribble is not None:
-            along = _along(_coordinates(scribble, "scribble"), _STROKE_POINTS)
+        for stroke in () if scribble is None else _strokes(scribble):
+            along = _along(stroke, _STROKE_POINTS)
             clicks = np.concatenate([clicks, along])
             signs = np.concatenate([signs, np.ones(len(along), np.int64)])
         outline = None if polygon is None else _coordinates(polygon, "polygon")
@@ -106,6 +106,30 @@ class Prompts:
         spans = self.box is not None or self.polygon is not None or self.mask is not None
         together = np.concatenate(corners)
         return together.min(axis=0), together.max(axis=0), spans
+
+    def only_cuts(self, before: Prompts | None) -> bool:
+        """Whether these prompts say no more than `before` but what is not the object."""
+        rest = (self.box, self.polygon, self.mask)
+        if all(v is None for v in rest) and not self.labels.any():
+            return True
+        if before is None:
+            return False
+        n = len(before.points)
+        return (
+            len(self.points) > n
+            and np.array_equal(self.points[:n], before.points)
+            and np.array_equal(self.labels[:n], before.labels)
+            and not self.labels[n:].any()
+            and all(
+                a is b or (a is not None and b is not None and np.array_equal(a, b))
+                for a, b in zip(rest, (before.box, before.polygon, before.mask), strict=True)
+            )
+        )
+
+    def clicks_in(self, window: Window) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Points (P, 2) and labels (P,) of the clicks that lie in `window`."""
+        inside = np.array([window.contains(p) for p in self.points], dtype=bool)
+        return self.points[inside], self.labels[inside]
 
     def check_inside(self, shape: tuple[int, int]) -> None:
         """Raise HQSAMError if a prompt lies outside a plane of `shape`."""
@@ -178,6 +202,15 @@ def _coordinates(values: ArrayLike, name: str) -> NDArray[np.float64]:
     if array.ndim != 2 or array.shape[1] != 2 or not len(array) or not np.isfinite(array).all():
         raise HQSAMError(f"{name}: give (y, x) pairs such as [(120, 80)], not {values!r}")
     return array
+
+
+def _strokes(scribble: Any) -> list[NDArray[np.float64]]:
+    """One stroke, or several, as a list of vertices (V, 2)."""
+    try:
+        several = len(scribble) > 0 and all(np.ndim(stroke) == 2 for stroke in scribble)
+    except (TypeError, ValueError):
+        several = False
+    return [_coordinates(s, "scribble") for s in (scribble if several else [scribble])]
 
 
 def _box(values: Sequence[float]) -> tuple[float, float, float, float]:

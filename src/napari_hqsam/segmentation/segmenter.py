@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,9 +17,17 @@ from napari_hqsam.images.intensity import IntensityMapping
 from napari_hqsam.images.layer import limits_from_layer, source_from_layer
 from napari_hqsam.images.source import ImageSource, open_image
 from napari_hqsam.images.windows import Window, whole_plane, window_around
-from napari_hqsam.modeling import HQSam, Mode, TileFeatures
+from napari_hqsam.modeling import HQSam, Mode, PromptBatch, TileFeatures
 from napari_hqsam.modeling.hq_sam import check_mode
-from napari_hqsam.segmentation.mask import Mask, mask_from_logits, move_logits, upscale
+from napari_hqsam.segmentation.fine import Blend, fine_windows
+from napari_hqsam.segmentation.mask import (
+    Mask,
+    low_res,
+    mask_from_logits,
+    move_logits,
+    trimmed,
+    upscale,
+)
 from napari_hqsam.segmentation.prompts import Prompts, to_batch
 
 if TYPE_CHECKING:
@@ -123,13 +132,14 @@ class Segmenter:
         labels: Sequence[int] | None = None,
         box: Sequence[float] | None = None,
         polygon: ArrayLike | None = None,
-        scribble: ArrayLike | None = None,
+        scribble: ArrayLike | Sequence[ArrayLike] | None = None,
         mask: ArrayLike | None = None,
         *,
         plane: Sequence[int] = (),
         previous: Mask | None = None,
         mode: Mode = "hq+sam",
         multimask: bool = False,
+        fine: bool | None = None,
     ) -> Any:
         """Predict the mask of one object.
 
@@ -141,11 +151,15 @@ class Segmenter:
             One index for each of the axes other than y, x and c, in order; () for a 2-D image.
         previous : Mask, optional
             The prediction that these prompts correct: its window is kept, unless a prompt leaves
-            it, and its logits are given to the network.
+            it, and its logits are given to the network. Where nothing but negative clicks is new,
+            the mask does not grow.
         mode : {"hq+sam", "hq", "sam"}
             The sum of SAM's and the HQ token's logits, the HQ token alone, or exact SAM.
         multimask : bool
             Three candidates, best score first, instead of one mask.
+        fine : bool, optional
+            Look at the boundary of a thin object, or of one that was shrunk to be seen, again in
+            windows at full resolution or magnified. By default for the models trained for that.
 
         Returns
         -------
@@ -153,7 +167,8 @@ class Segmenter:
         """
         prompts = Prompts(points, labels, box, polygon, scribble, mask)
         found = self._predict_one(prompts, plane, previous, mode, multimask)
-        return found if multimask else found[0]
+        masks = [self._finish(m, previous, mode, fine) for m in found]
+        return masks if multimask else masks[0]
 
     def predict_many(
         self,
@@ -162,6 +177,7 @@ class Segmenter:
         plane: Sequence[int] = (),
         previous: Sequence[Mask | None] | None = None,
         mode: Mode = "hq+sam",
+        fine: bool | None = None,
     ) -> list[Mask]:
         """Predict one object for each of `prompts`: the same masks as one by one, but in batches.
 
@@ -170,7 +186,7 @@ class Segmenter:
         prompts : sequence of Prompts
         previous : sequence of (Mask or None), optional
             For each of `prompts`, the prediction that it corrects.
-        plane, mode
+        plane, mode, fine
             As for `predict`.
 
         Returns
@@ -198,7 +214,12 @@ class Segmenter:
                 found = self._decode(window, [prompts[i] for i in part], nothing, mode, False)
                 for i, of_object in zip(part, found, strict=True):
                     masks[i] = of_object[0]
-        return [m for m in masks if m is not None]
+        earlier_masks = previous or [None] * len(prompts)
+        return [
+            self._finish(m, earlier, mode, fine)
+            for m, earlier in zip(masks, earlier_masks, strict=True)
+            if m is not None
+        ]
 
     def choose_window(
         self, prompts: Prompts, plane: Sequence[int] = (), previous: Mask | None = None
@@ -269,6 +290,44 @@ class Segmenter:
         logits = move_logits(known, window, closer).numpy()
         return self._decode(closer, [prompts], [logits], mode, multimask)[0]
 
+    def _finish(self, mask: Mask, previous: Mask | None, mode: Mode, fine: bool | None) -> Mask:
+        """What is done with a mask once its prompts are decoded."""
+        prompts = mask.prompts
+        assert prompts is not None
+        if self.model.refines_parts if fine is None else fine:
+            mask = self._refined(mask, prompts, mode)
+        if previous is not None and prompts.only_cuts(previous.prompts):
+            mask = mask.within(previous)
+        return mask
+
+    def _refined(self, mask: Mask, prompts: Prompts, mode: Mode) -> Mask:
+        """The mask with its boundary seen again in fine windows, if there is more to see."""
+        windows = fine_windows(mask, self.plane_shape)
+        if not windows:
+            return mask
+        device = self.model.device
+        with torch.inference_mode():
+            known = torch.from_numpy(_logits_of(mask, mode))
+            rough = upscale(known[None, None], mask.window)[0]
+            blend = Blend(rough, mask.window)
+            for window in windows:
+                points, labels = prompts.clicks_in(window)
+                batch = PromptBatch(
+                    torch.from_numpy(window.to_model(points))[None].to(device)
+                    if len(points)
+                    else None,
+                    torch.from_numpy(labels)[None].float().to(device) if len(points) else None,
+                    None,
+                    low_res(rough, mask.window, window)[None, None].to(device),
+                )
+                only = torch.zeros(1, dtype=torch.long, device=device)
+                features = self.features(window)
+                decoded = self.model.decode(features, only, batch, hq=mode != "sam")
+                logits, _ = decoded.select(mode)
+                blend.add(upscale(logits, window)[0].cpu(), window)
+            data, bbox = trimmed((blend.result() > 0).numpy(), mask.window.origin)
+        return replace(mask, data=data, bbox=bbox)
+
     def _closer_window(self, prompts: Prompts, mask: Mask) -> Window | None:
         """A magnified window if the clicked object is small in the one it was found in."""
         window = mask.window
@@ -318,6 +377,7 @@ class Segmenter:
                             float(scores[i, k]),
                             sam[i, min(k, sam.shape[1] - 1)],
                             None if decoded.hq is None else decoded.hq[i, 0],
+                            prompts[i],
                         )
                         for k in range(logits.shape[1])
                     ]

@@ -1,7 +1,8 @@
 """Training samples: a window of a picture, its objects as soft masks, changed at random.
 
-Geometry follows what the Segmenter does (`images.windows`): half of the samples are windows
-around one object, magnified or shrunk to the model's input; the others are scenes at any scale.
+Geometry follows what the Segmenter does (`images.windows`): most samples are windows around one
+object, magnified or shrunk to the model's input; others are scenes at any scale; and where a rough
+mask is to be refined, windows that show a part of an object.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from napari_hqsam.training.data import LabelledPlane
 _PADDING = 127.0
 _MAX_MAGNIFICATION = 8.0
 _FEWEST_PIXELS = 24
+# Pixels of an object that a window of a part of it may be centred on.
+_CENTRES = 256
 
 
 class Sample(NamedTuple):
@@ -52,18 +55,43 @@ class WindowSampler:
         regions = [r for r in regionprops(plane.labels) if r.area >= 9]
         self.ids = np.array([r.label for r in regions], dtype=np.int64)
         self.boxes = np.array([r.bbox for r in regions], dtype=np.float64).reshape(-1, 4)
+        self.centres = [r.coords[:: max(1, len(r.coords) // _CENTRES)] for r in regions]
         # Percentiles of the whole plane, as at inference.
         if plane.image.ndim == 3 and plane.image.dtype == np.uint8:
             self.limits = None
         else:
             self.limits = tuple(np.percentile(plane.image[::2, ::2], (0.1, 99.9)).tolist())
 
-    def draw(self, rng: np.random.Generator, size: int, objects: int) -> Sample | None:
-        """A sample of `objects` objects at S = `size`, or None if the window shows none."""
+    def draw(
+        self, rng: np.random.Generator, size: int, objects: int, *, part: bool = False
+    ) -> Sample | None:
+        """Draw a window.
+
+        Parameters
+        ----------
+        rng : Generator
+        size : int
+            S.
+        objects : int
+            K.
+        part : bool
+            Show a part of an object, as the windows do in which a boundary is refined.
+
+        Returns
+        -------
+        Sample or None
+            None if the window shows no object.
+        """
         if len(self.ids) == 0:
             return None
         h, w = self.labels.shape
-        if rng.random() < 0.6:
+        if part:
+            chosen = rng.integers(len(self.ids))
+            y0, x0, y1, x1 = self.boxes[chosen]
+            side = max(y1 - y0, x1 - x0) * np.exp(rng.uniform(np.log(0.15), np.log(1.2)))
+            place = self.centres[chosen][rng.integers(len(self.centres[chosen]))]
+            centre = [c + rng.uniform(-0.4, 0.4) * side for c in place]
+        elif rng.random() < 0.6:
             y0, x0, y1, x1 = self.boxes[rng.integers(len(self.ids))]
             extent = max(y1 - y0, x1 - x0)
             side = extent * np.exp(rng.uniform(np.log(1.15), np.log(3.5)))
@@ -158,8 +186,9 @@ class WindowSampler:
             sigma = rng.uniform(0.5, 1.5)
             taps = torch.exp(-(torch.arange(-4, 5.0) ** 2) / (2 * sigma**2))
             taps = (taps / taps.sum()).expand(3, 1, 9)
-            x = F.conv2d(x[None], taps[:, :, :, None], padding=(4, 0), groups=3)
-            x = F.conv2d(x, taps[:, :, None, :], padding=(0, 4), groups=3)[0]
+            x = F.pad(x[None], (4, 4, 4, 4), mode="replicate")
+            x = F.conv2d(x, taps[:, :, :, None], groups=3)
+            x = F.conv2d(x, taps[:, :, None, :], groups=3)[0]
         if rng.random() < 0.3:
             noise = torch.from_numpy(rng.standard_normal(tuple(x.shape), dtype=np.float32))
             x = x + noise * rng.uniform(0.01, 0.08)

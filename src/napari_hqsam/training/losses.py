@@ -13,15 +13,27 @@ def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
     return 1 - (2 * (p * t).sum(1) + 1) / (p.sum(1) + t.sum(1) + 1)
 
 
-def focal_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Focal loss for soft targets (Li et al., NeurIPS 2020, eq. 6 with β = 2), (N,)."""
+def focal_loss(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """Weighted focal loss for soft targets (Li et al., NeurIPS 2020, eq. 6 with β = 2), (N,)."""
     bce = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    return ((target - logits.sigmoid()).abs() ** 2 * bce).flatten(1).mean(1)
+    focal = (target - logits.sigmoid()).abs() ** 2 * bce
+    return (weights * focal).flatten(1).sum(1) / weights.flatten(1).sum(1)
 
 
-def sam_mask_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """SAM's mask loss, focal 20 : dice 1, (N,)."""
-    return 20 * focal_loss(logits, target) + dice_loss(logits, target)
+def edge_weights(target: Tensor, width: int = 4, weight: float = 4.0) -> Tensor:
+    """1, and `weight` more within `width` pixels of an edge: (N, 1, h, w) of soft masks."""
+    rows, columns = (2 * width + 1, 1), (1, 2 * width + 1)
+
+    def widest(x: Tensor) -> Tensor:
+        x = F.max_pool2d(x, rows, 1, (width, 0))
+        return F.max_pool2d(x, columns, 1, (0, width))
+
+    return 1 + weight * (widest(target) + widest(-target))
+
+
+def sam_mask_loss(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """SAM's mask loss, focal 20 : dice 1, (N,), with more weight on some pixels in the former."""
+    return 20 * focal_loss(logits, target, weights) + dice_loss(logits, target)
 
 
 def soft_iou(logits: Tensor, target: Tensor) -> Tensor:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from napari_hqsam.modeling import PromptBatch
+
+# Points that a stroke is given as; `segmentation.prompts` does the same.
+STROKE_POINTS = 12
+# How many boxes are exact, and by which share of their side the corners of others are off.
+_EXACT, _NEAR, _FAR = 0.5, 0.1, 0.25
 
 
 def exact_boxes(masks: Tensor) -> Tensor:
@@ -17,12 +25,15 @@ def exact_boxes(masks: Tensor) -> Tensor:
     return torch.stack(out).float()
 
 
-def noisy_boxes(boxes: Tensor, size: int, amount: float, generator: torch.Generator) -> Tensor:
-    """Corners moved by up to `amount` of the box's side (SAM: a tenth, at most 20 px)."""
+def drawn_boxes(masks: Tensor, generator: torch.Generator) -> Tensor:
+    """Boxes as people draw them: half exact, most of the others nearly so, (N, 4)."""
+    boxes = exact_boxes(masks)
+    kind = torch.rand((len(boxes), 1), generator=generator).to(boxes.device)
+    amount = torch.where(kind < _EXACT, 0.0, torch.where(kind < 0.8, _NEAR, _FAR))
+    shift = torch.rand(boxes.shape, generator=generator).to(boxes.device) * 2 - 1
     side = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
-    limit = (amount * side).clamp(1, 20)
-    shift = (torch.rand(boxes.shape, generator=generator).to(boxes.device) * 2 - 1) * limit
-    return (boxes + shift).clamp(0, size - 1)
+    moved = (boxes + shift * amount * side).clamp(0, masks.shape[-1] - 1)
+    return torch.cat([torch.minimum(moved[:, :2], boxes[:, 2:]), moved[:, 2:]], dim=1)
 
 
 def random_points(region: Tensor, generator: torch.Generator) -> Tensor:
@@ -35,21 +46,96 @@ def random_points(region: Tensor, generator: torch.Generator) -> Tensor:
     return torch.stack(out)[:, None].float()
 
 
+def strokes(masks: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """`count` strokes along each of (N, S, S) masks, as points (N, count * STROKE_POINTS, 2).
+
+    A stroke is a path between two pixels far from each other that keeps to the middle.
+    """
+    grids = F.max_pool2d(masks[:, None], 4)[:, 0].cpu().numpy() > 0.5
+    seed = int(torch.randint(2**31, (), generator=generator))
+    paths = [_paths(grid, count, np.random.default_rng((seed, i))) for i, grid in enumerate(grids)]
+    return (torch.from_numpy(np.stack(paths)) * 4 + 1.5).float().to(masks.device)
+
+
+def _paths(grid: NDArray[np.bool_], count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    from scipy.ndimage import distance_transform_edt
+    from skimage.graph import route_through_array
+
+    depth = distance_transform_edt(grid)
+    costs = np.where(grid, 1 + 6 / (depth + 0.5), 200.0)
+    pixels = np.argwhere(grid)
+    out = []
+    for _ in range(count):
+        start = pixels[rng.integers(len(pixels))]
+        others = pixels[rng.integers(len(pixels), size=8)]
+        end = others[np.hypot(*(others - start).T).argmax()]
+        route, _ = route_through_array(costs, start, end)
+        path = np.asarray(route, dtype=np.float64)
+        at = np.linspace(0, len(path) - 1, STROKE_POINTS)
+        out.append(np.stack([np.interp(at, np.arange(len(path)), path[:, i]) for i in (1, 0)], 1))
+    return np.concatenate(out)
+
+
+def rough_logits(masks: Tensor, generator: torch.Generator) -> Tensor:
+    """Low-res logits (N, 1, S/4, S/4) of masks as a coarser window would have given them.
+
+    The masks are averaged down, up to eightfold below the stride of a low-res mask, shifted
+    towards too wide or too narrow, disturbed, and in places lost.
+    """
+    n, size = masks.shape[0], masks.shape[-1]
+    down = 4 * int(2 ** (3.2 * torch.rand((), generator=generator).item()))
+    side = max(4, size // down)
+
+    def field(cells: int) -> Tensor:
+        noise = torch.randn((n, 1, cells, cells), generator=generator).to(masks.device)
+        return F.interpolate(noise, (side, side), mode="bicubic")
+
+    share = F.interpolate(masks[:, None], (side, side), mode="area")
+    uniform = torch.rand((3, n, 1, 1, 1), generator=generator).to(masks.device)
+    logits = 2 * share - 1 + 0.8 * (uniform[0] - 0.5)
+    logits = logits + 0.4 * uniform[1] * field(max(4, side // 4))
+    lost = (field(6) > 1.2) & (uniform[2] < 0.5)
+    logits = torch.where(lost, logits.clamp(max=-0.5), logits)
+    strength = 2 + 8 * torch.rand((n, 1, 1, 1), generator=generator).to(masks.device)
+    return F.interpolate(logits * strength, (size // 4, size // 4), mode="bilinear")
+
+
 def first_prompts(masks: Tensor, kind: str, generator: torch.Generator) -> PromptBatch:
-    """The prompt that starts an object: "box", "point" or "box+point"."""
-    points = labels = boxes = None
-    if "box" in kind:
-        boxes = noisy_boxes(exact_boxes(masks), masks.shape[-1], 0.1, generator)
+    """The prompt that starts an object.
+
+    Parameters
+    ----------
+    masks : Tensor
+        (N, S, S) truth.
+    kind : {"box", "point", "box+point", "strokes", "mask"}
+        "mask" is a rough mask, half of the time with a box as well.
+    generator : torch.Generator
+    """
+    points = labels = boxes = rough = None
+
+    def maybe() -> bool:
+        return torch.rand((), generator=generator).item() < 0.5
+
     if "point" in kind:
         points = random_points(masks, generator)
+    elif kind == "strokes":
+        points = strokes(masks, 1 + maybe(), generator)
+    elif kind == "mask":
+        rough = rough_logits(masks, generator)
+    if "box" in kind or (kind == "mask" and maybe()):
+        boxes = drawn_boxes(masks, generator)
+    if points is not None:
         labels = torch.ones(points.shape[:2], device=points.device)
-    return PromptBatch(points, labels, boxes)
+    return PromptBatch(points, labels, boxes, rough)
 
 
 def correction(
     prompts: PromptBatch, logits: Tensor, masks: Tensor, generator: torch.Generator
 ) -> PromptBatch:
-    """Add a click in the error of `logits`, positive where the object is missed, else negative.
+    """Add a click in the error of `logits`: positive in what is missed, negative in what is not.
+
+    Where there is both, the odds are those of the roots of their areas: the larger error is more
+    likely to be clicked, but a model that sees few negative clicks takes them for positive ones.
 
     Parameters
     ----------
@@ -62,15 +148,17 @@ def correction(
     generator : torch.Generator
     """
     size = masks.shape[-1]
-    predicted = torch.nn.functional.interpolate(logits, (size, size), mode="bilinear")[:, 0] > 0
-    wrong = predicted != (masks > 0.5)
-    perfect = ~wrong.flatten(1).any(1)
-    wrong[perfect] = masks[perfect] > 0.5
-    new = random_points(wrong, generator)
-    xy = new[:, 0].long()
-    label = (
-        masks[torch.arange(len(masks), device=masks.device), xy[:, 1], xy[:, 0]] > 0.5
-    ).float()[:, None]
+    predicted = F.interpolate(logits, (size, size), mode="bilinear")[:, 0] > 0
+    truth = masks > 0.5
+    missed, too_much = truth & ~predicted, predicted & ~truth
+    areas = torch.stack([missed, too_much]).flatten(2).sum(2).float()
+    share = areas[0].sqrt() / areas.sqrt().sum(0).clamp(min=1)
+    positive = torch.rand(len(masks), generator=generator).to(masks.device) < share
+    region = torch.where(positive[:, None, None], missed, too_much)
+    perfect = areas.sum(0) == 0
+    positive, region = positive | perfect, torch.where(perfect[:, None, None], truth, region)
+    new = random_points(region, generator)
+    label = positive.float()[:, None]
     if prompts.points is None or prompts.labels is None:
         points, labels = new, label
     else:

@@ -100,8 +100,31 @@ def starting_model(base: Path | None = None, *, seed: int = 0) -> HQSam:
     return model
 
 
-def phases(stage: str = "all", steps_factor: float = 1.0) -> tuple[Phase, ...]:
-    """The phases of `recipe.MICRO`, all or those of one stage, with their steps multiplied.
+def synthetic_set(weight: float | None = None) -> TrainingSet:
+    """Synthetic micrographs, drawn anew for each sample.
+
+    Parameters
+    ----------
+    weight : float, optional
+        How often they are drawn from; that of `recipe.DATA_WEIGHTS` by default.
+    """
+    from napari_hqsam.training.synthetic import SyntheticSampler
+
+    weight = recipe.DATA_WEIGHTS["synthetic"] if weight is None else weight
+    return TrainingSet("synthetic", [SyntheticSampler()], weight)
+
+
+def phases(
+    stage: str = "all", steps_factor: float = 1.0, *, again: bool = False
+) -> tuple[Phase, ...]:
+    """The phases of a recipe, all or those of one stage, with their steps multiplied.
+
+    Parameters
+    ----------
+    stage : {"all", "sam", "hq"}
+    steps_factor : float
+    again : bool
+        `recipe.MICRO_AGAIN`, for a model that is trained already, instead of `recipe.MICRO`.
 
     Raises
     ------
@@ -112,7 +135,8 @@ def phases(stage: str = "all", steps_factor: float = 1.0) -> tuple[Phase, ...]:
         raise HQSAMError(f"stage {stage!r} is unknown: use all, sam or hq")
     if not steps_factor > 0:
         raise HQSAMError(f"steps factor {steps_factor:g}: give a number greater than 0")
-    return scaled(tuple(p for p in recipe.MICRO if stage in ("all", p.stage)), steps_factor)
+    chosen = recipe.MICRO_AGAIN if again else recipe.MICRO
+    return scaled(tuple(p for p in chosen if stage in ("all", p.stage)), steps_factor)
 
 
 def _label_folders(paths: Iterable[Path], also: Sequence[str]) -> Iterator[tuple[str, Path, str]]:

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from napari_hqsam.modeling import HQSam, TileFeatures
 from napari_hqsam.training.batch import Batch
-from napari_hqsam.training.losses import hq_mask_loss, sam_mask_loss, soft_iou
+from napari_hqsam.training.losses import edge_weights, hq_mask_loss, sam_mask_loss, soft_iou
 from napari_hqsam.training.prompts import correction, first_prompts
 
 
@@ -19,46 +19,45 @@ def _features(model: HQSam, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def sam_losses(
-    model: HQSam, batch: Batch, step: int, generator: torch.Generator, autocast: bool
+    model: HQSam, batch: Batch, generator: torch.Generator, autocast: bool
 ) -> dict[str, Tensor]:
-    """Stage 1: one prompt, then (every other step) a correction click with the mask fed back."""
+    """Stage 1: a prompt, then corrections, each with a click in the error and the mask before."""
     embedding, _ = _features(model, batch)
     features = TileFeatures(embedding, None)
-    kind = ("box", "point", "box", "box+point", "box", "point")[step % 6]
-    prompts = first_prompts(batch.masks, kind, generator)
+    prompts = first_prompts(batch.masks, batch.prompt, generator)
     target = F.avg_pool2d(batch.masks[:, None], 2)
+    weights = edge_weights(target)
     losses: list[Tensor] = []
     iou_losses: list[Tensor] = []
-    for round_ in range(1 + (step // 6) % 2):
+    for round_ in range(batch.rounds):
         with torch.autocast(model.device.type, torch.bfloat16, enabled=autocast):
             decoded = model.decode(features, batch.image_index, prompts, hq=False)
         logits = F.interpolate(decoded.sam.float(), scale_factor=2.0, mode="bilinear")
-        each = torch.stack([sam_mask_loss(logits[:, k : k + 1], target) for k in range(4)], dim=1)
+        candidates = logits.split(1, dim=1)
+        each = torch.stack([sam_mask_loss(k, target, weights) for k in candidates], dim=1)
         # The single mask always learns; of the three candidates only the best one, as in SAM.
         losses.append(each[:, 0].mean() + 0.5 * each[:, 1:].min(dim=1).values.mean())
         with torch.no_grad():
-            iou = torch.stack([soft_iou(logits[:, k : k + 1], target) for k in range(4)], dim=1)
+            iou = torch.stack([soft_iou(k, target) for k in candidates], dim=1)
         iou_losses.append(F.mse_loss(decoded.iou.float(), iou))
         if round_ == 0:
             first_iou = iou[:, 0].mean()
-            prompts = correction(
-                prompts, decoded.sam[:, :1].detach().float(), batch.masks, generator
-            )
+        before = decoded.sam[:, :1].detach().float()
+        prompts = correction(prompts, before, batch.masks, generator)
     loss = torch.stack(losses).mean()
     iou_loss = torch.stack(iou_losses).mean()
-    return {"loss": loss + iou_loss, "mask": loss, "iou_head": iou_loss, f"iou_{kind}": first_iou}
+    return {"loss": loss + iou_loss, "mask": loss, "iou_head": iou_loss, "iou": first_iou}
 
 
 def hq_losses(
-    model: HQSam, batch: Batch, step: int, generator: torch.Generator, autocast: bool
+    model: HQSam, batch: Batch, generator: torch.Generator, autocast: bool
 ) -> dict[str, Tensor]:
     """Stage 2: the paper's loss on the HQ mask, and half of it on the sum that users see."""
     with torch.no_grad():
         embedding, early = _features(model, batch)
     features = TileFeatures(embedding, model.mask_decoder.hq_features(embedding, early))
-    kind = ("box", "point", "box", "box+point")[step % 4]
-    prompts = first_prompts(batch.masks, kind, generator)
-    if (step // 4) % 3 == 2:
+    prompts = first_prompts(batch.masks, batch.prompt, generator)
+    if batch.rounds > 1:
         with torch.no_grad():
             before, _ = model.decode(features, batch.image_index, prompts).select()
         prompts = correction(prompts, before, batch.masks, generator)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -110,6 +111,7 @@ def train(
                 stage_start = next(i for i, p in enumerate(schedule) if p.stage == phase.stage)
                 stage_steps = sum(p.stage == phase.stage for p in schedule)
                 optimizer = run.enter(phase.stage, learning_rate, fresh=step == stage_start)
+            set_trainable(model, phase)
             batch = ahead.pop(0).result().to(model.device)
             if step + 2 < total:
                 ahead.append(pool.submit(draw_batch, sets, schedule[step + 2], seed, step + 2))
@@ -120,10 +122,10 @@ def train(
                 group["lr"] = group["peak"] * factor
             generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
             rounds = sam_losses if phase.stage == "sam" else hq_losses
-            optimizer.zero_grad(set_to_none=True)
-            losses = rounds(model, batch, step, generator, autocast)
+            model.zero_grad(set_to_none=True)
+            losses = rounds(model, batch, generator, autocast)
             losses["loss"].backward()
-            torch.nn.utils.clip_grad_norm_(run.trainable, 1.0)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             run.average()
 
@@ -131,7 +133,8 @@ def train(
             seconds = (time.monotonic() - began) / done
             left = sum(seconds * _cost(p, phase) for p in schedule[step + 1 :])
             values = {k: float(v.detach()) for k, v in losses.items()}
-            writer.writerow([step, phase.stage, phase.size, *(f"{v:.5f}" for v in values.values())])
+            kind = (phase.stage, phase.size, batch.prompt, batch.rounds)
+            writer.writerow([step, *kind, *(f"{k}={v:.5f}" for k, v in values.items())])
             if (
                 (step + 1) % SAVE_EVERY == 0
                 or step + 1 == total
@@ -161,12 +164,23 @@ def set_input_size(model: HQSam, size: int) -> None:
     model.prompt_encoder.input_size = size  # type: ignore[assignment]
 
 
+def set_trainable(model: HQSam, phase: Phase) -> None:
+    """Freeze what `phase` does not train; batch norm of what is frozen keeps its statistics."""
+    hq = hq_parameter_names(model)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_((name in hq) == (phase.stage == "hq"))
+    model.train(phase.stage == "sam")
+    if phase.stage == "sam" and phase.frozen:
+        backbone: Any = model.image_encoder.backbone
+        for module in (backbone.stem, *backbone.stages[: phase.frozen]):
+            module.requires_grad_(False).eval()
+
+
 class _Run:
     """The weights being trained, their moving average, and the file that holds both."""
 
     def __init__(self, model: HQSam, averaged: dict[str, Tensor], path: Path) -> None:
         self.model, self.averaged, self.path = model, averaged, path
-        self.trainable: list[Tensor] = []
         self._optimizer_state: dict | None = None
         self._updates = 0
 
@@ -194,24 +208,20 @@ class _Run:
         part.replace(self.path)
 
     def enter(self, stage: str, learning_rate: float, *, fresh: bool) -> torch.optim.Optimizer:
-        """Freeze what the stage does not train, and make its optimizer."""
+        """Make the optimizer of a stage."""
         model, hq = self.model, hq_parameter_names(self.model)
         if stage == "hq" and fresh:
             model.load_state_dict(self.averaged)  # the frozen base is the averaged one
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_((name in hq) == (stage == "hq"))
-        self.trainable = [p for p in model.parameters() if p.requires_grad]
+        # In the order of the model, not of a set: a resumed run matches its state by place.
+        trained = [p for name, p in model.named_parameters() if (name in hq) == (stage == "hq")]
         if stage == "hq":
-            model.eval()
             optimizer: torch.optim.Optimizer = torch.optim.Adam(
-                [{"params": self.trainable, "peak": 1e-3}], lr=1e-3
+                [{"params": trained, "peak": 1e-3}], lr=1e-3
             )
         else:
-            model.train()
-            # In the order of the model, not of a set: a resumed run matches its state by place.
             backbone = set(model.image_encoder.backbone.parameters())  # type: ignore[union-attr]
-            pretrained = [p for p in self.trainable if p in backbone]
-            rest = [p for p in self.trainable if p not in backbone]
+            pretrained = [p for p in trained if p in backbone]
+            rest = [p for p in trained if p not in backbone]
             optimizer = torch.optim.AdamW(
                 [
                     {"params": pretrained, "peak": 0.3 * learning_rate},
@@ -249,13 +259,14 @@ class _Swapped:
 
     def __enter__(self) -> HQSam:
         self.own = {k: v.clone() for k, v in self.model.state_dict().items()}
-        self.training = self.model.training
+        self.modes = {module: module.training for module in self.model.modules()}
         self.model.load_state_dict(self.weights)
         return self.model.eval()
 
     def __exit__(self, *error: object) -> None:
         self.model.load_state_dict(self.own)
-        self.model.train(self.training)
+        for module, training in self.modes.items():
+            module.training = training
 
 
 def _rate(step: int, steps: int) -> float:
