@@ -35,6 +35,17 @@ def test_a_mask_is_cut_to_its_box_and_placed_in_the_plane() -> None:
     assert (mask.area, mask.plane, mask.score) == (52, (2,), 0.75)
 
 
+def test_the_part_of_a_mask_within_another() -> None:
+    one = mask_of(drawn(5, 7, 25, 30), origin=(100, 200))
+    other = mask_of(drawn(0, 0, 20, 10), origin=(110, 220))
+    both = one.within(other)
+    expected = one.full((200, 300)) & other.full((200, 300))
+    np.testing.assert_array_equal(both.full((200, 300)), expected)
+    assert both.bbox == (110, 220, 125, 230)
+    assert both.score == one.score
+    assert one.within(mask_of(drawn(0, 0, 5, 5))).area == 0
+
+
 def test_a_hole_and_a_second_part_are_kept() -> None:
     logits = drawn(5, 7, 9, 20)
     logits[6, 8] = -1

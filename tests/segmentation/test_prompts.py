@@ -142,6 +142,41 @@ def test_a_scribble_is_twelve_clicks_at_equal_distances() -> None:
     np.testing.assert_allclose(np.diff(along), 3, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_several_scribbles_have_twelve_clicks_each(kind: type) -> None:
+    first, second = [(20, 30), (20, 41)], np.array([(40, 50), (70, 50), (70, 90)])
+    together = batch(Prompts(scribble=kind([first, second])))
+    alone = [batch(Prompts(scribble=s)).points for s in (first, second)]
+    assert together.points.shape == (1, 24, 2)
+    assert torch.equal(together.points, torch.cat(alone, dim=1))
+    assert (together.labels == 1).all()
+
+
+@pytest.mark.parametrize("scribble", [[], [[]], [[(1, 2)], [(1, 2, 3)]], [[(1, 2)], 5], "ab"])
+def test_a_scribble_that_is_none(scribble: object) -> None:
+    with pytest.raises(HQSAMError, match="scribble: give"):
+        Prompts(scribble=scribble)
+
+
+def test_what_only_cuts() -> None:
+    box = (10, 10, 50, 60)
+    before = Prompts(points=[(20, 30)], box=box)
+    cut = Prompts(points=[(20, 30), (40, 50)], labels=[1, 0], box=box)
+    assert cut.only_cuts(before)
+    assert not cut.only_cuts(None)
+    assert not cut.only_cuts(cut)  # nothing new
+    assert Prompts(points=[(40, 50)], labels=[0]).only_cuts(None)
+    others = [
+        Prompts(points=[(20, 30), (40, 50)], labels=[1, 1], box=box),
+        Prompts(points=[(20, 30), (40, 50)], labels=[1, 0], box=(10, 10, 50, 61)),
+        Prompts(points=[(20, 30), (40, 50)], labels=[1, 0]),
+        Prompts(points=[(20, 31), (40, 50)], labels=[1, 0], box=box),
+        Prompts(points=[(20, 30), (40, 50), (1, 1)], labels=[1, 0, 1], box=box),
+        before,
+    ]
+    assert not any(p.only_cuts(before) for p in others)
+
+
 def test_a_scribble_is_added_to_the_points() -> None:
     given = batch(Prompts(points=[(60, 60)], labels=[0], scribble=[(20, 30)]))
     assert given.labels.tolist() == [[0] + [1] * 12]

@@ -144,6 +144,26 @@ def test_a_prompt_that_leaves_the_window_changes_it() -> None:
     assert seg.model.batches[-1].masks is None  # the logits belong to the other window
 
 
+@pytest.mark.parametrize("many", [False, True])
+def test_a_negative_click_never_grows_a_mask(micro: HQSam, many: bool) -> None:
+    """Though the network, which has not learnt anything, would."""
+    seg = Segmenter(NOISE, model=micro)
+    grown = 0
+    for i in range(8):
+        y, x = np.random.default_rng(i).uniform((20, 20), (130, 180))
+        first = seg.predict(points=[(y, x)])
+        cut = Prompts(points=[(y, x), (y, x + 9)], labels=[1, 0])
+        if many:
+            second = seg.predict_many([cut], previous=[first])[0]
+        else:
+            second = seg.predict(cut.points, cut.labels, previous=first)
+        was, now = first.full(NOISE.shape), second.full(NOISE.shape)
+        assert not (now & ~was).any()
+        also = seg.predict(cut.points, [1, 1], previous=first).full(NOISE.shape)
+        grown += bool((also & ~was).any())
+    assert grown > 0
+
+
 def test_a_previous_mask_of_another_plane_or_model_is_not_taken_up() -> None:
     stack = np.stack([bright_square()] * 2)
     seg = looking(stack, axes="zyx")

@@ -9,6 +9,8 @@ with the rough mask as the prompt.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,7 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_hqsam.images.windows import Window
-from napari_hqsam.segmentation.mask import Mask
+from napari_hqsam.modeling import HQSam, Mode, PromptBatch, TileFeatures
+from napari_hqsam.segmentation.mask import Mask, trimmed, upscale, window_logits
+from napari_hqsam.segmentation.prompts import Prompts
 
 # Model pixels that a thin object must be wide for its two edges to be told apart at stride 4.
 _WIDTH = 8.0
@@ -28,6 +32,64 @@ _OVERLAP = 0.25
 _ROUGH = 0.02
 
 
+def refine_boundary(
+    mask: Mask,
+    mode: Mode,
+    plane_shape: tuple[int, int],
+    model: HQSam,
+    features: Callable[[Window], TileFeatures],
+) -> Mask:
+    """The same object with its boundary as the fine windows show it.
+
+    Parameters
+    ----------
+    mask : Mask
+    mode : {"hq+sam", "hq", "sam"}
+        Which logits are thresholded.
+    plane_shape : tuple of int
+        (height, width) of the plane.
+    model : HQSam
+    features : callable
+        Gives the features of a window.
+
+    Returns
+    -------
+    Mask
+        Of the same window and low-res logits, so that it can be corrected; or `mask` itself, if
+        there is nothing finer to see.
+    """
+    windows = fine_windows(mask, plane_shape)
+    if not windows:
+        return mask
+    with torch.inference_mode():
+        rough = upscale(torch.from_numpy(mask.low_res(mode))[None, None], mask.window)[0]
+        blend = Blend(rough, mask.window)
+        for window in windows:
+            known = window_logits(rough, mask.window, window)
+            prompts = _prompts(mask.prompts, window, known, model.device)
+            only = torch.zeros(1, dtype=torch.long, device=model.device)
+            decoded = model.decode(features(window), only, prompts, hq=mode != "sam")
+            logits, _ = decoded.select(mode)
+            blend.add(upscale(logits, window)[0].cpu(), window)
+        data, bbox = trimmed((blend.result() > 0).numpy(), mask.window.origin)
+    return replace(mask, data=data, bbox=bbox)
+
+
+def _prompts(
+    given: Prompts | None, window: Window, known: Tensor, device: torch.device
+) -> PromptBatch:
+    """The rough mask (S/4, S/4), and of the clicks those that lie in the window."""
+    masks = known[None, None].to(device)
+    if given is None:
+        return PromptBatch(masks=masks)
+    points, labels = given.clicks_in(window)
+    if len(points) == 0:
+        return PromptBatch(masks=masks)
+    coordinates = torch.from_numpy(window.to_model(points))[None]
+    signs = torch.from_numpy(labels)[None].float()
+    return PromptBatch(coordinates.to(device), signs.to(device), masks=masks)
+
+
 def typical_width(mask: NDArray[np.bool_]) -> float:
     """Width of a mask in pixels: of a strip its width, of a disc about its radius."""
     padded = np.pad(mask, 1)
@@ -35,8 +97,8 @@ def typical_width(mask: NDArray[np.bool_]) -> float:
     for axis in (0, 1):
         for step in (1, -1):
             inner &= np.roll(padded, step, axis)[1:-1, 1:-1]
-    area = np.count_nonzero(mask)
-    edge = area - np.count_nonzero(inner)
+    area = int(mask.sum())
+    edge = area - int(inner.sum())
     return 2 * area / max(edge, 1)
 
 

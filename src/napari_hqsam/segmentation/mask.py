@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_hqsam.images.windows import Window
+from napari_hqsam.modeling import Mode
 from napari_hqsam.segmentation.prompts import Prompts
 
 # The logit of a pixel of which nothing is known but that the object was not seen there.
@@ -53,6 +54,12 @@ class Mask:
     def area(self) -> int:
         """Number of pixels."""
         return int(np.count_nonzero(self.data))
+
+    def low_res(self, mode: Mode) -> NDArray[np.float32]:
+        """The logits (S/4, S/4) that `mode` thresholds, of the window it was predicted in."""
+        if mode == "sam" or self.low_res_hq is None:
+            return self.low_res_sam
+        return self.low_res_hq if mode == "hq" else self.low_res_sam + self.low_res_hq
 
     def draw(self, labels: NDArray[Any], value: int, *, only_background: bool = True) -> int:
         """Write `value` into a label plane (H, W); the number of pixels written.
@@ -122,10 +129,10 @@ def move_logits(logits: Tensor, source: Window, target: Window) -> Tensor:
 
     What the first window did not show counts as outside the object.
     """
-    return low_res(upscale(logits[None, None], source)[0], source, target)
+    return window_logits(upscale(logits[None, None], source)[0], source, target)
 
 
-def low_res(full: Tensor, source: Window, target: Window) -> Tensor:
+def window_logits(full: Tensor, source: Window, target: Window) -> Tensor:
     """Logits (h, w) on the pixels of `source` as low-res logits (S/4, S/4) of `target`."""
     low = np.maximum(source.origin, target.origin)
     high = np.minimum(np.add(source.origin, source.shape), np.add(target.origin, target.shape))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,17 +16,10 @@ from napari_hqsam.images.intensity import IntensityMapping
 from napari_hqsam.images.layer import limits_from_layer, source_from_layer
 from napari_hqsam.images.source import ImageSource, open_image
 from napari_hqsam.images.windows import Window, whole_plane, window_around
-from napari_hqsam.modeling import HQSam, Mode, PromptBatch, TileFeatures
+from napari_hqsam.modeling import HQSam, Mode, TileFeatures
 from napari_hqsam.modeling.hq_sam import check_mode
-from napari_hqsam.segmentation.fine import Blend, fine_windows
-from napari_hqsam.segmentation.mask import (
-    Mask,
-    low_res,
-    mask_from_logits,
-    move_logits,
-    trimmed,
-    upscale,
-)
+from napari_hqsam.segmentation.fine import refine_boundary
+from napari_hqsam.segmentation.mask import Mask, mask_from_logits, move_logits, upscale
 from napari_hqsam.segmentation.prompts import Prompts, to_batch
 
 if TYPE_CHECKING:
@@ -278,7 +270,7 @@ class Segmenter:
         index = self._check([prompts], plane, mode)
         window = self.choose_window(prompts, index, previous)
         kept = previous is not None and previous.window == window
-        earlier = _logits_of(previous, mode) if kept and previous is not None else None
+        earlier = previous.low_res(mode) if kept and previous is not None else None
         found = self._decode(window, [prompts], [earlier], mode, multimask)[0]
         if kept or prompts.bounds()[2]:
             return found
@@ -286,7 +278,7 @@ class Segmenter:
         if closer is None:
             return found
         # With the first mask as a prompt the second is the better one; without, it often is worse.
-        known = torch.from_numpy(_logits_of(found[0], mode))
+        known = torch.from_numpy(found[0].low_res(mode))
         logits = move_logits(known, window, closer).numpy()
         return self._decode(closer, [prompts], [logits], mode, multimask)[0]
 
@@ -295,38 +287,10 @@ class Segmenter:
         prompts = mask.prompts
         assert prompts is not None
         if self.model.refines_parts if fine is None else fine:
-            mask = self._refined(mask, prompts, mode)
+            mask = refine_boundary(mask, mode, self.plane_shape, self.model, self.features)
         if previous is not None and prompts.only_cuts(previous.prompts):
             mask = mask.within(previous)
         return mask
-
-    def _refined(self, mask: Mask, prompts: Prompts, mode: Mode) -> Mask:
-        """The mask with its boundary seen again in fine windows, if there is more to see."""
-        windows = fine_windows(mask, self.plane_shape)
-        if not windows:
-            return mask
-        device = self.model.device
-        with torch.inference_mode():
-            known = torch.from_numpy(_logits_of(mask, mode))
-            rough = upscale(known[None, None], mask.window)[0]
-            blend = Blend(rough, mask.window)
-            for window in windows:
-                points, labels = prompts.clicks_in(window)
-                batch = PromptBatch(
-                    torch.from_numpy(window.to_model(points))[None].to(device)
-                    if len(points)
-                    else None,
-                    torch.from_numpy(labels)[None].float().to(device) if len(points) else None,
-                    None,
-                    low_res(rough, mask.window, window)[None, None].to(device),
-                )
-                only = torch.zeros(1, dtype=torch.long, device=device)
-                features = self.features(window)
-                decoded = self.model.decode(features, only, batch, hq=mode != "sam")
-                logits, _ = decoded.select(mode)
-                blend.add(upscale(logits, window)[0].cpu(), window)
-            data, bbox = trimmed((blend.result() > 0).numpy(), mask.window.origin)
-        return replace(mask, data=data, bbox=bbox)
 
     def _closer_window(self, prompts: Prompts, mask: Mask) -> Window | None:
         """A magnified window if the clicked object is small in the one it was found in."""
@@ -383,10 +347,3 @@ class Segmenter:
                     ]
                 )
             return out
-
-
-def _logits_of(mask: Mask, mode: Mode) -> NDArray[np.float32]:
-    """The low-res logits that a correction starts from."""
-    if mode == "sam" or mask.low_res_hq is None:
-        return mask.low_res_sam
-    return mask.low_res_hq if mode == "hq" else mask.low_res_sam + mask.low_res_hq
