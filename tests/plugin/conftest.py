@@ -26,6 +26,7 @@ class BrightInBox:
     """
 
     has_hq = True
+    refines_parts = False
     device = torch.device("cpu")
     input_size = 256
 

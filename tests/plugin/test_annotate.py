@@ -340,3 +340,20 @@ def test_commit_waits_for_the_preview_of_the_prompts_on_show(
     dock.commit()
     labels = dock.controls.labels.value.data
     assert (labels[60, 60], labels[130, 130]) == (0, 40)
+
+
+def test_the_boundary_is_refined_after_the_first_answer(
+    viewer: Any, dock: Any, model: Any, until: Any
+) -> None:
+    model.refines_parts = True
+    y, x = np.mgrid[:900, :900]
+    thin = (abs(y - x) < 14) & (y > 40) & (y < 860)
+    viewer.add_image((255 * thin).astype(np.uint8), contrast_limits=(0, 255))
+    answers: list[list[Any]] = []
+    dock._engine.answered.connect(lambda request, masks: answers.append(masks))
+    draw(dock, 30, 30, 870, 870)
+    until(answered(dock))
+    until(lambda: len(answers) == 2)
+    errors = [np.count_nonzero(m.full(thin.shape) ^ thin) for (m,) in answers]
+    assert errors[1] < 0.8 * errors[0]
+    assert dock._masks[0].area == answers[1][0].area

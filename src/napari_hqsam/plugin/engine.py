@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.qt.threading import create_worker
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
@@ -62,7 +64,8 @@ class Engine(QObject):
     Signals
     -------
     answered(Request, list of Mask)
-        On the main thread, as all signals that are connected to its methods.
+        On the main thread, as all signals that are connected to its methods. Perhaps twice for one
+        request, the second time with a finer boundary.
     failed(str)
         One line for the user.
     stage(str, int, int)
@@ -136,25 +139,38 @@ class Engine(QObject):
                     self._running = False
                     break
             try:
-                masks = self._answer(request)
+                for masks in self._answers(request):
+                    self._done.emit(request, masks)
+                    if request is not self._newest:
+                        break
             except Exception as error:  # the window must survive whatever happens here
                 self._error.emit((request, error))
-            else:
-                self._done.emit(request, masks)
         self._done.emit(None, None)
         with self._lock:  # the last thing done: whoever waits may delete this object
             if not self._running:
                 self._finished.set()
 
-    def _answer(self, request: Request) -> list[Mask]:
+    def _answers(self, request: Request) -> Iterator[list[Mask]]:
+        """The masks; then, where there is more to see, the same ones with a finer boundary."""
         segmenter = self._segmenter_for(request)
         previous: Sequence[Mask | None] = request.previous or [None] * len(request.prompts)
         first = segmenter.choose_window(request.prompts[0], request.plane, previous[0])
         if first not in segmenter.cache:
             self.stage.emit("Encoding the image…", 0, 0)
-        return segmenter.predict_many(
-            request.prompts, plane=request.plane, previous=previous, mode=request.mode
+        predict = partial(
+            segmenter.predict_many,
+            request.prompts,
+            plane=request.plane,
+            previous=previous,
+            mode=request.mode,
         )
+        masks = predict(fine=False)
+        yield masks
+        if segmenter.model.refines_parts:
+            self.stage.emit("Refining the boundary…", 0, 0)
+            finer = predict()
+            if any(not np.array_equal(a.data, b.data) for a, b in zip(masks, finer, strict=True)):
+                yield finer
 
     def _segmenter_for(self, request: Request) -> Segmenter:
         from napari_hqsam.segmentation import Segmenter
