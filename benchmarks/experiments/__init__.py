@@ -1,0 +1,1 @@
+"""HQ-SAM's ablation study in miniature, on `micro`; see README.md."""
