@@ -1,0 +1,1 @@
+"""Training: the embedded model from labelled images, and HQ-SAM as published."""
