@@ -35,7 +35,7 @@ def mitochondria(rng: np.random.Generator, size: int, look: str) -> Specimen:
 
 def _threads(rng: np.random.Generator, size: int) -> Specimen:
     width = log_uniform(rng, 2, 9)
-    count = int(np.clip(rng.uniform(0.02, 0.12) * size**2 / (8 * width**2), 5, 90))
+    count = int(np.clip(rng.uniform(0.06, 0.3) * size**2 / (8 * width**2), 5, 90))
     centre, spread = rng.uniform(0.3, 0.7, 2) * size, rng.uniform(0.15, 0.5) * size
     labels = np.zeros((size, size), np.uint16)
     stain = np.zeros((size, size), np.float32)

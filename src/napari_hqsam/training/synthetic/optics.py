@@ -38,6 +38,8 @@ def expose(image: Field, look: str, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < (0.6 if look in ("phase contrast", "bright field") else 0.35):
         _dust(image, look, rng)
     low, high = np.percentile(image[::4, ::4], (0.5, 99.5))
+    if image.ndim == 3:  # a full stretch would exaggerate the tint of the lamp
+        low *= rng.uniform(0, 1)
     image = (image - np.float32(low)) / np.float32(max(high - low, 1e-3))
     image = _noise(image, look, rng)
     black, white = rng.uniform(0, 0.15), rng.uniform(0.75, 1.0)
