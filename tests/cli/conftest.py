@@ -64,6 +64,7 @@ class BoxModel:
     """
 
     has_hq = True
+    refines_parts = False
     device = torch.device("cpu")
     input_size = 256
     radius = 20

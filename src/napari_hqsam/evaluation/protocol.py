@@ -2,164 +2,281 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from napari_hqsam.evaluation.metrics import boundary_iou, boundary_width, mask_iou
-from napari_hqsam.modeling import MODES, HQSam
-from napari_hqsam.segmentation import Prompts, Segmenter
+from napari_hqsam.embedding import FeatureCache
+from napari_hqsam.errors import HQSAMError
+from napari_hqsam.evaluation.baseline import baselines
+from napari_hqsam.evaluation.data import LabelledImage
+from napari_hqsam.evaluation.detection import Cutout, Located, cutouts
+from napari_hqsam.evaluation.metrics import Band, mask_iou
+from napari_hqsam.evaluation.prompting import (
+    PromptKind,
+    correction_click,
+    negative_click,
+    on_one_grid,
+    prompt_kind,
+)
+from napari_hqsam.evaluation.scores import MOST_CLICKS, Answer, Scores, score_trials
+from napari_hqsam.evaluation.strokes import is_thin
+from napari_hqsam.images.windows import Window
+from napari_hqsam.modeling import HQSam, Mode, TileFeatures
+from napari_hqsam.modeling.hq_sam import check_mode
+from napari_hqsam.segmentation import Mask, Prompts, Segmenter
 
-BAND = 2
-
-
-class LabelledImage(Protocol):
-    """An image and its objects; `training.data.LabelledPlane` is one."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def image(self) -> NDArray[Any]: ...  # noqa: D102
-    @property
-    def labels(self) -> NDArray[Any]: ...  # noqa: D102
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Figures of one object and one method.
-
-    Attributes
-    ----------
-    image : str
-    label : int
-    method : str
-        "filled box", "in-box Otsu", or a mode of the model: "sam", "hq", "hq+sam".
-    iou : float
-    boundary_iou : float
-        In a band of `BAND` pixels.
-    boundary_iou_2pc : float
-        In a band of 2 % of the image's diagonal.
-    """
-
-    image: str
-    label: int
-    method: str
-    iou: float
-    boundary_iou: float
-    boundary_iou_2pc: float
+DEFAULT_BANDS = (Band(2, "px"), Band(0.02, "ratio"), Band(0.01, "ratio"))
+# Correction ends here: the higher of the two marks that clicks are counted to.
+_GOOD_ENOUGH = 0.9
 
 
 def evaluate(
     model: HQSam,
-    images: Sequence[LabelledImage],
+    images: Iterable[LabelledImage],
     *,
-    prompt: Literal["box", "click"] = "box",
-    objects_per_image: int = 50,
+    prompts: Sequence[str] = ("box",),
+    modes: Sequence[Mode] | None = None,
+    bands: Sequence[Band] = DEFAULT_BANDS,
+    objects_per_image: int | None = 50,
     smallest: int = 16,
+    thin: Literal["auto", "always", "never"] = "auto",
+    pixel_size: float | None = None,
     seed: int = 0,
 ) -> Iterator[Scores]:
-    """Prompt objects and compare with the truth.
+    """Prompt the objects of images and compare the answers with the truth.
 
     Parameters
     ----------
     model : HQSam
-    images : sequence of LabelledImage
-    prompt : {"box", "click"}
-        The exact box, or one click on the pixel that is farthest from the object's edge.
-    objects_per_image : int
-        At most so many objects of an image are drawn, at random.
+    images : iterable of LabelledImage
+    prompts : sequence of str
+        Names of ways to prompt, see `prompt_kind`.
+    modes : sequence of str, optional
+        All that the model has by default.
+    bands : sequence of Band
+        Of the boundary IoU.
+    objects_per_image : int, optional
+        At most so many objects of an image are drawn, at random; None for all.
     smallest : int
         Objects of fewer pixels are left out.
+    thin : {"auto", "always", "never"}
+        Which objects get the figures of thin structures; by default those that `is_thin` finds.
+    pixel_size : float, optional
+        Micrometres per pixel, for bands in µm and images that do not have a `pixel_size`.
     seed : int
+        Of the draws. An object's prompts do not depend on which others are drawn.
 
     Yields
     ------
     Scores
-        For each object: two baselines that need no model, then each mode of the model.
-    """
-    from skimage.measure import regionprops
+        Image by image; for each way to prompt and each object every method: where the prompt is
+        a box, two baselines that need no model; then the modes.
 
-    rng = np.random.default_rng(seed)
+    Raises
+    ------
+    HQSAMError
+        If a name or a mode is unknown, or a band needs a pixel size that is not known.
+    """
+    kinds = [prompt_kind(name) for name in prompts]
+    chosen = list(modes or model_modes(model))
+    for mode in chosen:
+        check_mode(mode, has_hq=model.has_hq)
+    if thin not in ("auto", "always", "never"):
+        raise HQSAMError(f"thin {thin!r}: choose auto, always or never")
     for item in images:
-        regions = [r for r in regionprops(item.labels) if r.area >= smallest]
-        if len(regions) > objects_per_image:
-            chosen = rng.choice(len(regions), objects_per_image, replace=False)
-            regions = [regions[i] for i in sorted(chosen)]
-        if not regions:
+        micrometres = getattr(item, "pixel_size", None) or pixel_size
+        widths = {b.name: b.width(item.labels.shape, micrometres) for b in bands}
+        objects = draw_objects(item, objects_per_image, smallest, seed)
+        if not objects:
             continue
-        wide = boundary_width(item.labels.shape)
-        prompts = [_exact_box(r) if prompt == "box" else _centre(r) for r in regions]
-        with Segmenter(item.image, model=model) as segmenter:
-            modes = [m for m in MODES if m == "sam" or model.has_hq]
-            masks = {m: segmenter.predict_many(prompts, mode=m) for m in modes}
-        grey = _grey(item.image)
-        for i, region in enumerate(regions):
-            truth = item.labels == region.label
-            y0, x0, y1, x1 = region.bbox
-            filled = np.zeros(truth.shape, dtype=bool)
-            filled[y0:y1, x0:x1] = True
-            answers = {"filled box": filled, "in-box Otsu": _otsu(grey, region.bbox, truth.shape)}
-            answers.update({m: found[i].full(truth.shape) for m, found in masks.items()})
-            for method, answer in answers.items():
-                crop = _around(truth, answer, margin=wide + 2)
-                t, a = truth[crop], answer[crop]
-                yield Scores(
-                    item.name,
-                    int(region.label),
-                    method,
-                    mask_iou(t, a),
-                    boundary_iou(t, a, BAND),
-                    boundary_iou(t, a, wide),
-                )
+        counts_as_thin = {
+            label: thin == "always" or (thin == "auto" and is_thin(truth.data))
+            for label, truth in objects.items()
+        }
+        axes = "yx" if item.image.ndim == 2 else "yxc"
+        with Segmenter(item.image, axes=axes, model=model) as segmenter:
+            cache = segmenter.cache = _TimedCache()
+            for kind in kinds:
+                interview = _Interview(segmenter, cache, kind, chosen, item, seed)
+                answers = interview.follow(objects) if kind.then else interview.once(objects)
+                for label, truth in objects.items():
+                    for method, trials in answers[label].items():
+                        about = (item.name, label, kind.name, method)
+                        yield score_trials(*about, truth, trials, widths, counts_as_thin[label])
 
 
-def _exact_box(region: Any) -> Prompts:
-    y0, x0, y1, x1 = region.bbox
-    return Prompts(box=(y0, x0, y1 - 1, x1 - 1))
+def model_modes(model: HQSam) -> list[Mode]:
+    """The modes of a model, SAM first."""
+    return ["sam", "hq", "hq+sam"] if model.has_hq else ["sam"]
 
 
-def _centre(region: Any) -> Prompts:
-    from scipy.ndimage import distance_transform_edt
-
-    distance = distance_transform_edt(np.pad(region.image, 1))[1:-1, 1:-1]
-    y, x = np.unravel_index(int(distance.argmax()), distance.shape)
-    return Prompts(points=[(region.bbox[0] + y, region.bbox[1] + x)])
-
-
-def _grey(image: NDArray[Any]) -> NDArray[np.float64]:
-    return image.mean(axis=-1) if image.ndim == 3 else image.astype(np.float64)
-
-
-def _otsu(
-    grey: NDArray[np.float64], box: tuple[int, int, int, int], shape: tuple[int, ...]
-) -> NDArray[np.bool_]:
-    """Otsu's threshold inside the box; the side that is rarer on the box's rim is the object."""
-    from skimage.filters import threshold_otsu
-
-    y0, x0, y1, x1 = box
-    inside = grey[y0:y1, x0:x1]
-    out = np.zeros(shape, dtype=bool)
-    if inside.min() == inside.max():
-        out[y0:y1, x0:x1] = True
-        return out
-    bright = inside > threshold_otsu(inside)
-    rim = np.concatenate([bright[0], bright[-1], bright[:, 0], bright[:, -1]])
-    out[y0:y1, x0:x1] = ~bright if rim.mean() > 0.5 else bright
-    return out
+def draw_objects(
+    item: LabelledImage, most: int | None, smallest: int = 1, seed: int = 0
+) -> dict[int, Cutout]:
+    """At most `most` objects of an image of at least `smallest` pixels, by label."""
+    values = np.unique(item.labels)
+    every = zip(values[values != 0].tolist(), cutouts(item.labels), strict=True)
+    objects = [(label, c) for label, c in every if np.count_nonzero(c.data) >= smallest]
+    if most is not None and len(objects) > most:
+        chosen = _generator(seed, item.name).choice(len(objects), most, replace=False)
+        objects = [objects[i] for i in sorted(chosen)]
+    return dict(objects)
 
 
-def _around(a: NDArray[np.bool_], b: NDArray[np.bool_], margin: int) -> tuple[slice, ...]:
-    """The part of the image that holds both masks, with a margin.
+class _TimedCache(FeatureCache):
+    """A cache that knows how long encoding took, in seconds.
 
-    The margin is wider than the boundary band, so that cutting changes no figure, except where
-    the image itself ends.
+    Attributes
+    ----------
+    spent : float
+        On encoding.
+    cost : float
+        What the windows that were asked for since `begin` took, be it now or earlier.
     """
-    both = a | b
-    out = []
-    for axis in (1, 0):
-        at = np.flatnonzero(both.any(axis=axis))
-        out.append(slice(max(0, int(at[0]) - margin), int(at[-1]) + 1 + margin))
-    return tuple(out)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spent = 0.0
+        self._costs: dict[Window, float] = {}
+        self.begin()
+
+    def begin(self) -> None:
+        self.cost = 0.0
+        self._asked: set[Window] = set()
+
+    def get(self, window: Window, encode: Callable[[Window], TileFeatures]) -> TileFeatures:
+        def timed(w: Window) -> TileFeatures:
+            began = time.perf_counter()
+            features = encode(w)
+            self._costs[w] = time.perf_counter() - began
+            self.spent += self._costs[w]
+            return features
+
+        features = super().get(window, timed)
+        if window not in self._asked:
+            self._asked.add(window)
+            self.cost += self._costs[window]
+        return features
+
+
+_Answers = dict[int, dict[str, list[Answer]]]
+"""Label → method → trials."""
+
+
+@dataclass
+class _Interview:
+    """The objects of one image, asked for in one way."""
+
+    segmenter: Segmenter
+    cache: _TimedCache
+    kind: PromptKind
+    modes: Sequence[Mode]
+    item: LabelledImage
+    seed: int
+    decoding: float = 0.0  # seconds, all in all
+
+    def __post_init__(self) -> None:
+        self.cache.begin()
+
+    def once(self, objects: dict[int, Cutout]) -> _Answers:
+        """First predictions, those that share a window together."""
+        out: _Answers = {label: defaultdict(list) for label in objects}
+        by_window: dict[Window, list[tuple[int, Prompts]]] = defaultdict(list)
+        for label, truth in objects.items():
+            rng = self._generator(label)
+            for _ in range(self.kind.trials):
+                given = self.kind.make(truth, self.segmenter.plane_shape, rng)
+                by_window[self.segmenter.choose_window(given)].append((label, given))
+                if given.box is not None and not len(given.points):
+                    for method, cutout in baselines(self.item.image, given.box).items():
+                        out[label][method].append(Answer(cutout, given))
+        for members in by_window.values():
+            prompts = [given for _, given in members]
+            encoding, found = self.cache.cost, []
+            for mode in self.modes:
+                before = self.decoding
+                masks = self._predict(prompts, mode)
+                found.append((mode, masks, (self.decoding - before) / len(members)))
+            encode = (self.cache.cost - encoding) / len(members)
+            for mode, masks, decode in found:
+                for (label, given), mask in zip(members, masks, strict=True):
+                    answer = Answer(mask, given, mask.score, encode, decode)
+                    out[label][mode].append(answer)
+        return out
+
+    def follow(self, objects: dict[int, Cutout]) -> _Answers:
+        """A first prediction, and what comes of clicks after it."""
+        out: _Answers = {}
+        then = self._correct if self.kind.then == "correct" else self._cut
+        for label, truth in objects.items():
+            encoding, answers = self.cache.cost, {}
+            for mode in self.modes:
+                rng, before = self._generator(label), self.decoding
+                given = self.kind.make(truth, self.segmenter.plane_shape, rng)
+                answer = then(truth, given, mode, rng)
+                answers[mode] = answer._replace(decode_seconds=self.decoding - before)
+            encode = self.cache.cost - encoding
+            out[label] = {m: [a._replace(encode_seconds=encode)] for m, a in answers.items()}
+        return out
+
+    def _correct(
+        self, truth: Cutout, given: Prompts, mode: Mode, rng: np.random.Generator
+    ) -> Answer:
+        mask = self._predict([given], mode)[0]
+        ious = [_iou(truth, mask)]
+        while ious[-1] < _GOOD_ENOUGH and len(ious) < MOST_CLICKS:
+            click = correction_click(truth, mask, given.points)
+            if click is None:
+                break
+            given = _with_click(given, *click)
+            mask = self._predict([given], mode, mask)[0]
+            ious.append(_iou(truth, mask))
+        return Answer(mask, given, mask.score, iou_after=tuple(ious))
+
+    def _cut(self, truth: Cutout, given: Prompts, mode: Mode, rng: np.random.Generator) -> Answer:
+        first = self._predict([given], mode)[0]
+        click = negative_click(truth, first, self.segmenter.plane_shape, rng)
+        if click is None:
+            return Answer(first, given, first.score)
+        at, too_much = click
+        given = _with_click(given, at, 0)
+        mask = self._predict([given], mode, first)[0]
+        cut = not _has(mask, at) if too_much else None
+        return Answer(mask, given, mask.score, grew=mask.area > first.area, cut=cut)
+
+    def _predict(
+        self, prompts: Sequence[Prompts], mode: Mode, previous: Mask | None = None
+    ) -> list[Mask]:
+        began, encoding = time.perf_counter(), self.cache.spent
+        earlier = None if previous is None else [previous]
+        masks = self.segmenter.predict_many(prompts, previous=earlier, mode=mode)
+        self.decoding += time.perf_counter() - began - (self.cache.spent - encoding)
+        return masks
+
+    def _generator(self, label: int) -> np.random.Generator:
+        return _generator(self.seed, f"{self.item.name}/{label}/{self.kind.name}")
+
+
+def _iou(truth: Located, mask: Located) -> float:
+    return mask_iou(*on_one_grid(truth, mask)[:2])
+
+
+def _has(mask: Mask, at: tuple[int, int]) -> bool:
+    y, x = np.subtract(at, mask.bbox[:2])
+    inside = 0 <= y < mask.data.shape[0] and 0 <= x < mask.data.shape[1]
+    return bool(inside and mask.data[y, x])
+
+
+def _with_click(given: Prompts, at: tuple[int, int], label: int) -> Prompts:
+    points = np.concatenate([given.points, [at]])
+    return Prompts(points, [*given.labels.tolist(), label], given.box)
+
+
+def _generator(seed: int, name: str) -> np.random.Generator:
+    return np.random.default_rng((seed, zlib.crc32(name.encode())))

@@ -13,7 +13,7 @@ from napari_hqsam.modeling import PromptBatch
 # Points that a stroke is given as; `segmentation.prompts` does the same.
 STROKE_POINTS = 12
 # How many boxes are exact, and by which share of their side the corners of others are off.
-_EXACT, _NEAR, _FAR = 0.5, 0.1, 0.25
+_EXACT, _NEAR, _FAR = 0.7, 0.05, 0.25
 
 
 def exact_boxes(masks: Tensor) -> Tensor:
@@ -26,10 +26,10 @@ def exact_boxes(masks: Tensor) -> Tensor:
 
 
 def drawn_boxes(masks: Tensor, generator: torch.Generator) -> Tensor:
-    """Boxes as people draw them: half exact, most of the others nearly so, (N, 4)."""
+    """Boxes as people draw them: most exact, others nearly so, some not, (N, 4)."""
     boxes = exact_boxes(masks)
     kind = torch.rand((len(boxes), 1), generator=generator).to(boxes.device)
-    amount = torch.where(kind < _EXACT, 0.0, torch.where(kind < 0.8, _NEAR, _FAR))
+    amount = torch.where(kind < _EXACT, 0.0, torch.where(kind < 0.9, _NEAR, _FAR))
     shift = torch.rand(boxes.shape, generator=generator).to(boxes.device) * 2 - 1
     side = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
     moved = (boxes + shift * amount * side).clamp(0, masks.shape[-1] - 1)

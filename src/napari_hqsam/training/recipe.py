@@ -47,7 +47,7 @@ MICRO_AGAIN = (
 )
 
 # How often a step gives each kind of prompt first; "mask" is a rough one to be refined.
-PROMPTS = {"box": 0.42, "point": 0.16, "box+point": 0.06, "strokes": 0.10, "mask": 0.26}
+PROMPTS = {"box": 0.50, "point": 0.14, "box+point": 0.04, "strokes": 0.10, "mask": 0.22}
 # How often an object is looked at once, or corrected once or twice.
 ROUNDS = {1: 0.5, 2: 0.3, 3: 0.2}
 # Of the windows for a rough mask, how many show only a part of the object.
