@@ -13,6 +13,7 @@ from safetensors import safe_open
 
 from napari_hqsam import __version__
 from napari_hqsam.modeling import build
+from napari_hqsam.modeling.variants import hq_parameter_names
 from napari_hqsam.training import recipe, setup, trainer
 from napari_hqsam.training.recipe import Phase
 from napari_hqsam.weights import load_model, save_model
@@ -279,3 +280,13 @@ def test_as_a_module() -> None:
     call = [sys.executable, "-m", "napari_hqsam", "--version"]
     done = subprocess.run(call, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == f"napari-hqsam {__version__}"
+
+
+def test_training_goes_on_from_the_embedded_model(command, data, tmp_path):
+    run = tmp_path / "run"
+    done = command("train", data, "--run", run, "--base", "micro", "--stage", "hq")
+    assert (done.status, done.err) == (0, "")
+    embedded, trained = load_model("micro"), load_model(checkpoint=run / "micro.safetensors")
+    hq = hq_parameter_names(embedded)
+    for name, values in embedded.state_dict().items():
+        assert torch.equal(values, trained.state_dict()[name]) == (name not in hq), name

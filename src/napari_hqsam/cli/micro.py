@@ -33,9 +33,11 @@ def train_micro(
     """Train, or go on with a run; see `train` for the options."""
     from napari_hqsam.modeling import build, choose_device
     from napari_hqsam.training import setup, trainer
-    from napari_hqsam.weights import save_model
+    from napari_hqsam.weights import model_info, save_model
 
     target = choose_device(device)
+    if base is not None and str(base) == "micro" and not base.exists():
+        base = model_info("micro").path
     phases = setup.phases(stage, steps_factor, again=base is not None)
     if stage == "hq" and base is None:
         raise HQSAMError("--stage hq: give the SAM that stays as it is with --base PATH")

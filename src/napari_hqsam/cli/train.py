@@ -42,6 +42,7 @@ def train(
         typer.Option(
             metavar="PATH",
             help="Weights to start from; by default those of ImageNet. "
+            "micro: also the word micro, the embedded weights. "
             "hqseg44k: the SAM that stays as it is.",
         ),
     ] = None,
@@ -108,7 +109,8 @@ def train(
 
     --recipe hqseg44k is HQ-SAM's published training, on HQSeg-44K: SAM (--base) stays as it is and
     the HQ part learns. The run folder gets the mask decoder at each epoch, and at the end
-    sam_hq_VARIANT.safetensors. Several GPUs: torchrun --nproc-per-node 8 -m -- napari_hqsam train ...
+    sam_hq_VARIANT.safetensors. Several GPUs:
+    torchrun --nproc-per-node 8 -m -- napari_hqsam train ...
 
     After an interruption the same command goes on.
     """

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_hqsam.errors import HQSAMError
 from napari_hqsam.training import recipe
-from napari_hqsam.training.augment import Sample, WindowSampler
+from napari_hqsam.training.augment import Sample
 from napari_hqsam.training.recipe import Phase
 
 _T = TypeVar("_T")
@@ -20,12 +21,25 @@ _T = TypeVar("_T")
 _MOST_EMPTY = 1000
 
 
+class Sampler(Protocol):
+    """What samples are drawn from: a `WindowSampler`, or what makes its planes itself."""
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """The objects; none if nothing can be drawn."""
+
+    def draw(
+        self, rng: np.random.Generator, size: int, objects: int, *, part: bool = False
+    ) -> Sample | None:
+        """As `WindowSampler.draw`."""
+
+
 @dataclass(frozen=True)
 class TrainingSet:
     """Samplers of the planes of one data set, and how often it is drawn from."""
 
     name: str
-    samplers: list[WindowSampler]
+    samplers: Sequence[Sampler]
     weight: float = 1.0
 
 
@@ -70,7 +84,7 @@ def draw_batch(sets: Sequence[TrainingSet], phase: Phase, seed: int, step: int) 
     while len(samples) < phase.images:
         chosen = sets[rng.choice(len(sets), p=weights / weights.sum())].samplers
         part = prompt == "mask" and rng.random() < recipe.PART_WINDOWS
-        sampler = chosen[rng.integers(len(chosen))]
+        sampler = chosen[int(rng.integers(len(chosen)))]
         sample = sampler.draw(rng, phase.size, phase.objects, part=part)
         if sample is not None:
             samples.append(sample)

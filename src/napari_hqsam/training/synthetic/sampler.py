@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from napari_hqsam.training.augment import Sample, WindowSampler
@@ -31,7 +29,7 @@ class SyntheticSampler:
         self.ids = np.ones(1, dtype=np.int64)
 
     def draw(
-        self, rng: np.random.Generator, size: int, objects: int, *args: Any, **options: Any
+        self, rng: np.random.Generator, size: int, objects: int, *, part: bool = False
     ) -> Sample | None:
         """Make a plane and draw a window of it.
 
@@ -42,7 +40,7 @@ class SyntheticSampler:
             Side of the window, S. The plane is from three fifths of it to somewhat larger.
         objects : int
             K.
-        *args, **options
+        part : bool
             As for `WindowSampler.draw`.
 
         Returns
@@ -52,4 +50,4 @@ class SyntheticSampler:
         """
         side = int(np.clip(size * rng.uniform(0.6, 1.3), _SMALLEST, _LARGEST))
         plane = synthetic_plane(rng, side, self.scene, self.look)
-        return WindowSampler(plane).draw(rng, size, objects, *args, **options)
+        return WindowSampler(plane).draw(rng, size, objects, part=part)
