@@ -17,11 +17,12 @@ from torch.nn import functional as F
 
 from napari_hqsam.embedding.encode import read_window, resize
 from napari_hqsam.errors import HQSAMError
+from napari_hqsam.evaluation.data import LabelledPlane
 from napari_hqsam.images.windows import Window, window_around
 from napari_hqsam.modeling import HQSam
 from napari_hqsam.segmentation import Segmenter
 from napari_hqsam.training.augment import WindowSampler
-from napari_hqsam.training.data import DataSet, LabelledPlane, read_data_set
+from napari_hqsam.training.data import DataSet, read_data_set
 
 # What is measured, and the data set of each. Variants learn from the thin sets; what they do to
 # the general ones, which they do not see again, is their generality.

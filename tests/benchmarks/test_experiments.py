@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 
+from napari_hqsam.evaluation.data import LabelledPlane
 from napari_hqsam.modeling import HQSam, PromptBatch, TileFeatures
 from napari_hqsam.modeling.efficientnet import MicroImageEncoder, compress_early_feature
 from napari_hqsam.modeling.mask_decoder_hq import MaskDecoderHQ
 from napari_hqsam.modeling.prompt_encoder import PlanePromptEncoder
 from napari_hqsam.modeling.sam import TwoWayTransformer
-from napari_hqsam.training.data import DataSet, LabelledPlane
+from napari_hqsam.training.data import DataSet
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_hqsam.evaluation.data import LabelledPlane
 from napari_hqsam.modeling import HQSam
 from napari_hqsam.modeling.efficientnet import MicroImageEncoder, compress_early_feature
 from napari_hqsam.modeling.mask_decoder_hq import MaskDecoderHQ
@@ -13,7 +14,6 @@ from napari_hqsam.modeling.prompt_encoder import PlanePromptEncoder
 from napari_hqsam.modeling.sam import TwoWayTransformer
 from napari_hqsam.training.augment import WindowSampler
 from napari_hqsam.training.batch import TrainingSet
-from napari_hqsam.training.data import LabelledPlane
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_edt
 
+from napari_hqsam.evaluation.data import LabelledPlane
 from napari_hqsam.training.augment import Sample, WindowSampler
-from napari_hqsam.training.data import LabelledPlane
 
 SIDE = 120  # of the plane below, whose colours are coordinates
 

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from napari_hqsam.errors import HQSAMError
+from napari_hqsam.evaluation.data import LabelledPlane
 from napari_hqsam.modeling import HQSam
 from napari_hqsam.modeling.variants import hq_parameter_names
 from napari_hqsam.training import trainer
 from napari_hqsam.training.augment import WindowSampler
 from napari_hqsam.training.batch import Batch, TrainingSet, draw_batch
-from napari_hqsam.training.data import LabelledPlane
 from napari_hqsam.training.recipe import MICRO, MICRO_AGAIN, PROMPTS, ROUNDS, Phase, scaled
 from napari_hqsam.training.trainer import set_input_size, train
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_hqsam.training.data import LabelledPlane
+from napari_hqsam.evaluation.data import LabelledPlane
 
 # Intensity of padding: SAM pads with 0 after normalisation, that is, with the mean.
 _PADDING = 127.0

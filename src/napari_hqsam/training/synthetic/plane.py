@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from napari_hqsam.errors import HQSAMError
-from napari_hqsam.training.data import LabelledPlane
+from napari_hqsam.evaluation.data import LabelledPlane
 from napari_hqsam.training.synthetic import looks, optics
 from napari_hqsam.training.synthetic.cells import cells
 from napari_hqsam.training.synthetic.filaments import filaments
