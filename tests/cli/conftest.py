@@ -64,7 +64,7 @@ class BoxModel:
     """
 
     has_hq = True
-    refines_parts = False
+    refines_parts = trusts_boxes = False
     device = torch.device("cpu")
     input_size = 256
     radius = 20

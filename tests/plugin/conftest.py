@@ -26,7 +26,7 @@ class BrightInBox:
     """
 
     has_hq = True
-    refines_parts = False
+    refines_parts = trusts_boxes = False
     device = torch.device("cpu")
     input_size = 256
 

@@ -22,5 +22,5 @@ def micro() -> HQSam:
     """The real network, small, with random weights: for what depends on no training."""
     torch.manual_seed(1)
     model = build("micro", input_size=64)
-    model.refines_parts = False  # the masks are noise, all boundary
+    model.refines_parts = model.trusts_boxes = False  # the masks are noise, all boundary
     return model

@@ -30,7 +30,7 @@ class LookingGlass:
     """
 
     has_hq = True
-    refines_parts = False
+    refines_parts = trusts_boxes = False
     device = torch.device("cpu")
 
     def __init__(self, input_size: int = 256, *, draw_boxes: bool = False) -> None:

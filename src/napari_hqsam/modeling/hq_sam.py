@@ -142,9 +142,12 @@ class HQSam(nn.Module):
     ----------
     refines_parts : bool
         Whether it was trained to refine a rough mask in a window that shows a part of the object.
+    trusts_boxes : bool
+        Whether most of the boxes that it was trained with were exact. SAM's were not.
     """
 
     refines_parts = False
+    trusts_boxes = False
     embedding_stride = 16
     mask_stride = 4
 

@@ -115,7 +115,7 @@ def _build_micro(input_size: int, *, hq: bool) -> HQSam:
         input_size=input_size,
         **_LITE_PIXELS,
     )
-    model.refines_parts = True
+    model.refines_parts = model.trusts_boxes = True
     return model.eval()
 
 

@@ -19,6 +19,7 @@ from napari_hqsam.images.windows import Window, whole_plane, window_around
 from napari_hqsam.modeling import HQSam, Mode, TileFeatures
 from napari_hqsam.modeling.hq_sam import check_mode
 from napari_hqsam.segmentation.fine import refine_boundary
+from napari_hqsam.segmentation.fit import fitting_threshold
 from napari_hqsam.segmentation.mask import Mask, mask_from_logits, move_logits, upscale
 from napari_hqsam.segmentation.prompts import Prompts, to_batch
 
@@ -333,6 +334,9 @@ class Segmenter:
             out = []
             for i in range(len(prompts)):
                 full = upscale(logits[i][:, None], window)
+                if self.model.trusts_boxes and prompts[i].box is not None:
+                    box = np.asarray(prompts[i].box) - np.tile(window.origin, 2)
+                    full = torch.stack([plane - fitting_threshold(plane, box) for plane in full])
                 out.append(
                     [
                         mask_from_logits(
