@@ -17,7 +17,8 @@ SHAPE = (72, 80)
 @pytest.fixture(autouse=True)
 def _coarse(request: pytest.FixtureRequest) -> None:
     if "model" in request.fixturenames:
-        request.getfixturevalue("model").refines_parts = False
+        model = request.getfixturevalue("model")
+        model.refines_parts = model.trusts_boxes = False
 
 
 def labels_of(seed: int = 0) -> np.ndarray:

@@ -28,7 +28,7 @@ class Bright:
 
     device = torch.device("cpu")
     input_size = 256
-    refines_parts = False
+    refines_parts = trusts_boxes = False
 
     def __init__(self, *, has_hq: bool = True) -> None:
         self.has_hq = has_hq
