@@ -357,3 +357,4 @@ def test_the_boundary_is_refined_after_the_first_answer(
     errors = [np.count_nonzero(m.full(thin.shape) ^ thin) for (m,) in answers]
     assert errors[1] < 0.8 * errors[0]
     assert dock._masks[0].area == answers[1][0].area
+    assert dock.controls.status.value.startswith(f"1 object, {answers[1][0].area} px, score")

@@ -167,7 +167,6 @@ class Engine(QObject):
         masks = predict(fine=False)
         yield masks
         if segmenter.model.refines_parts:
-            self.stage.emit("Refining the boundary…", 0, 0)
             finer = predict()
             if any(not np.array_equal(a.data, b.data) for a, b in zip(masks, finer, strict=True)):
                 yield finer
