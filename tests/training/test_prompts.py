@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from napari_hqsam.modeling import PromptBatch
+from napari_hqsam.segmentation.prompts import STROKE_POINTS
 from napari_hqsam.training.prompts import (
-    STROKE_POINTS,
     correction,
     drawn_boxes,
     exact_boxes,

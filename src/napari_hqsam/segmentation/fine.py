@@ -92,14 +92,7 @@ def _prompts(
 
 def typical_width(mask: NDArray[np.bool_]) -> float:
     """Width of a mask in pixels: of a strip its width, of a disc about its radius."""
-    padded = np.pad(mask, 1)
-    inner = padded[1:-1, 1:-1].copy()
-    for axis in (0, 1):
-        for step in (1, -1):
-            inner &= np.roll(padded, step, axis)[1:-1, 1:-1]
-    area = int(mask.sum())
-    edge = area - int(inner.sum())
-    return 2 * area / max(edge, 1)
+    return 2 * int(mask.sum()) / max(len(_boundary(mask)), 1)
 
 
 def fine_windows(mask: Mask, plane_shape: tuple[int, int]) -> list[Window]:

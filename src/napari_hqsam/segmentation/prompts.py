@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_hqsam.modeling import PromptBatch
 
 # A stroke is given to the network as this many clicks along it.
-_STROKE_POINTS = 12
+STROKE_POINTS = 12
 # Logit of a pixel that an outline or a given mask says is inside (or, negated, outside).
 _GIVEN_LOGIT = 8.0
 
@@ -71,7 +71,7 @@ class Prompts:
             )
         signs = signs.astype(np.int64)
         for stroke in () if scribble is None else _strokes(scribble):
-            along = _along(stroke, _STROKE_POINTS)
+            along = _along(stroke, STROKE_POINTS)
             clicks = np.concatenate([clicks, along])
             signs = np.concatenate([signs, np.ones(len(along), np.int64)])
         outline = None if polygon is None else _coordinates(polygon, "polygon")

@@ -9,9 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_hqsam.modeling import PromptBatch
+from napari_hqsam.segmentation.prompts import STROKE_POINTS
 
-# Points that a stroke is given as; `segmentation.prompts` does the same.
-STROKE_POINTS = 12
 # How many boxes are exact, and by which share of their side the corners of others are off.
 _EXACT, _NEAR, _FAR = 0.7, 0.05, 0.25
 
