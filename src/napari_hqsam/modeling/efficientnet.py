@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_hqsam.modeling.image_encoder import Between, uninterrupted
 from napari_hqsam.modeling.sam import LayerNorm2d
 
 # (blocks, kernel, stride, expansion, output channels) of the seven stages of Lite0.
@@ -84,12 +85,15 @@ class EfficientNetLite0(nn.Module):
             cin = cout
         self.stages = nn.ModuleList(stages)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, between: Between = uninterrupted
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         x = self.stem(x)
         features = []
         for stage in self.stages:
             x = stage(x)
             features.append(x)
+            between()
         return features[1], features[2], features[4], features[6]
 
     def load_imagenet(self, weights: Mapping[str, Tensor]) -> None:
@@ -165,9 +169,14 @@ class MicroImageEncoder(nn.Module):
             LayerNorm2d(dim),
         )
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode (B, 3, S, S) into (B, 256, S/16, S/16) and the early (B, 24, S/4, S/4)."""
-        f4, f8, f16, f32 = self.backbone(images)
+    def forward(
+        self, images: Tensor, between: Between = uninterrupted
+    ) -> tuple[Tensor, Tensor]:
+        """Encode (B, 3, S, S) into (B, 256, S/16, S/16) and the early (B, 24, S/4, S/4).
+
+        `between` is called after each stage.
+        """
+        f4, f8, f16, f32 = self.backbone(images, between)
         coarse = F.interpolate(self.from32(f32), scale_factor=2.0, mode="bilinear")
         return self.neck(self.from8(f8) + self.from16(f16) + coarse), f4
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_hqsam.errors import HQSAMError
+from napari_hqsam.modeling.image_encoder import Between, uninterrupted
 from napari_hqsam.modeling.mask_decoder_hq import MaskDecoderHQ
 
 Mode = Literal["hq+sam", "hq", "sam"]
@@ -198,9 +199,18 @@ class HQSam(nn.Module):
         x = (pixels - self.pixel_mean) / self.pixel_std
         return F.pad(x, (0, self.input_size - w, 0, self.input_size - h))
 
-    def encode(self, images: Tensor) -> TileFeatures:
-        """Encode normalised, padded images (B, 3, S, S)."""
-        embedding, early = self.image_encoder(images)
+    def encode(self, images: Tensor, between: Between = uninterrupted) -> TileFeatures:
+        """Encode images.
+
+        Parameters
+        ----------
+        images : Tensor
+            (B, 3, S, S), normalised and padded.
+        between : callable
+            Called between the encoder's blocks: a place to wait while something more urgent is
+            computed, or to stop by raising.
+        """
+        embedding, early = self.image_encoder(images, between)
         hq = self.mask_decoder.hq_features(embedding, early) if self.has_hq else None
         return TileFeatures(embedding, hq)
 

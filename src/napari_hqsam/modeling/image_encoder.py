@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
 
 from napari_hqsam.modeling.sam import ImageEncoderViT
+
+Between = Callable[[], None]
+"""Called between an encoder's blocks: it may wait there for more urgent work, or raise to stop."""
+
+
+def uninterrupted() -> None:
+    """Go on at once with the next block."""
 
 
 class ViTImageEncoder(ImageEncoderViT):  # type: ignore[misc, valid-type]
@@ -25,13 +33,17 @@ class ViTImageEncoder(ImageEncoderViT):  # type: ignore[misc, valid-type]
         super().__init__(**kwargs)
         self.early_block = early_block
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, images: Tensor, between: Between = uninterrupted
+    ) -> tuple[Tensor, Tensor]:
         """Encode images.
 
         Parameters
         ----------
         images : Tensor
             (B, 3, S, S), normalised and padded.
+        between : callable
+            Called after each block.
 
         Returns
         -------
@@ -48,4 +60,5 @@ class ViTImageEncoder(ImageEncoderViT):  # type: ignore[misc, valid-type]
             x = block(x)
             if i == self.early_block:
                 early = x
+            between()
         return self.neck(x.permute(0, 3, 1, 2)), early.permute(0, 3, 1, 2)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_hqsam.modeling.image_encoder import Between, uninterrupted
 from napari_hqsam.modeling.sam import LayerNorm2d
 
 # Channels, blocks, heads and attention window of the four stages. The first has no attention.
@@ -175,8 +176,11 @@ class Stage(nn.Module):
             else nn.Identity()
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.downsample(self.blocks(x))
+    def forward(self, x: Tensor, between: Between = uninterrupted) -> Tensor:
+        for block in self.blocks:
+            x = block(x)
+            between()
+        return self.downsample(x)
 
 
 class TinyViTImageEncoder(nn.Module):
@@ -201,13 +205,17 @@ class TinyViTImageEncoder(nn.Module):
             LayerNorm2d(dim),
         )
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, images: Tensor, between: Between = uninterrupted
+    ) -> tuple[Tensor, Tensor]:
         """Encode images.
 
         Parameters
         ----------
         images : Tensor
             (B, 3, S, S), normalised and padded.
+        between : callable
+            Called after each block.
 
         Returns
         -------
@@ -217,5 +225,5 @@ class TinyViTImageEncoder(nn.Module):
             (B, 160, S/16, S/16), the output of the second stage after its merging.
         """
         x = self.patch_embed(images)
-        early = self.layers[1](self.layers[0](x))
-        return self.neck(self.layers[3](self.layers[2](early))), early
+        early = self.layers[1](self.layers[0](x, between), between)
+        return self.neck(self.layers[3](self.layers[2](early, between), between)), early
