@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from napari_hqsam.errors import HQSAMError
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from napari_hqsam.images import ImageSource
+    from napari_hqsam.labels.store import LabelStore
+    from napari_hqsam.segmentation import Mask
 
 
 class LabelImage:
     """Labels for an image: its planes and pixel sizes, without its channels.
 
+    Small ones are in memory; above 512 MB they are on disk, beside the file to be written. Close
+    it, or use it as a context manager, so that nothing but that file is left.
+
     Parameters
     ----------
     source : ImageSource
+    target : Path
+        What `write` will write.
     level : int
         Pyramid level whose pixels the labels have.
     highest : int
@@ -33,14 +43,25 @@ class LabelImage:
     axes : str
         Out of ``"tzyx"``, in this order, which other programs expect. A plane axis of another
         name becomes z, or t.
-    data : ndarray
-        Shape along `axes`, uint16 or uint32, 0 for background.
+    shape : tuple of int
+        Along `axes`.
+    dtype : numpy.dtype
+        uint16, or uint32 for labels above 65,535; 0 is background.
     scale, units
         Along `axes`, or None if the image has none.
+
+    Raises
+    ------
+    HQSAMError
+        If the image has more axes than label images, or there is no room for the labels.
     """
 
-    def __init__(self, source: ImageSource, level: int = 0, highest: int = 0) -> None:
+    def __init__(
+        self, source: ImageSource, target: Path, *, level: int = 0, highest: int = 0
+    ) -> None:
         import numpy as np
+
+        from napari_hqsam.labels.pixels import MEMORY_BYTES
 
         spare = [a for a in "zt" if a not in source.plane_axes]
         unnamed = [a for a in source.plane_axes if a not in "zt"]
@@ -57,8 +78,8 @@ class LabelImage:
         self._order = [named.index(a) for a in self.axes[:-2]]
 
         height, width = source.yx_shape(level)
-        shape = (*(source.plane_shape[i] for i in self._order), height, width)
-        self.data: NDArray[Any] = np.zeros(shape, np.uint16 if highest < 2**16 else np.uint32)
+        self.shape = (*(source.plane_shape[i] for i in self._order), height, width)
+        self.dtype: np.dtype[Any] = np.dtype(np.uint16 if highest < 2**16 else np.uint32)
 
         own = [source.plane_axes[i] for i in self._order] + ["y", "x"]
         shrunk = [1.0] * len(self._order) + list(source.downsample(level))
@@ -70,15 +91,40 @@ class LabelImage:
         if source.units is not None:
             self.units = tuple(source.units[i] for i in along)
 
-    def plane(self, index: Sequence[int]) -> NDArray[Any]:
-        """A view (H, W) of the plane at `index`, as the image counts its planes."""
-        view: NDArray[Any] = self.data[tuple(index[i] for i in self._order)]
-        return view
+        self._target = target
+        self._memory: NDArray[Any] | None = None
+        self._store: LabelStore | None = None
+        if math.prod(self.shape) * self.dtype.itemsize <= MEMORY_BYTES:
+            self._memory = np.zeros(self.shape, self.dtype)
+        else:
+            self._store = self._new_store()
+
+    def draw(self, mask: Mask, value: int, plane: Sequence[int]) -> int:
+        """Write a mask where there is background; the number of pixels written.
+
+        Parameters
+        ----------
+        mask : Mask
+        value : int
+            Its label.
+        plane : sequence of int
+            Index of the plane, as the image counts its planes.
+        """
+        import numpy as np
+
+        index = tuple(plane[i] for i in self._order)
+        if self._memory is not None:
+            return mask.draw(self._memory[index], value)
+        assert self._store is not None
+        y0, x0 = mask.bbox[:2]
+        busy = self._store.read(index, *mask.bbox) != 0
+        pixels = np.broadcast_to(np.asarray(value, self.dtype), busy.shape)
+        return self._store.write(index, y0, x0, pixels, mask.data & ~busy).area
 
     def describe(self) -> str:
         """Its size in words, such as ``z 30, y 512, x 512; uint16``."""
-        sizes = ", ".join(f"{a} {n}" for a, n in zip(self.axes, self.data.shape, strict=True))
-        return f"{sizes}; {self.data.dtype}"
+        sizes = ", ".join(f"{a} {n}" for a, n in zip(self.axes, self.shape, strict=True))
+        return f"{sizes}; {self.dtype}"
 
     def square_micrometers(self) -> float | None:
         """Area of a pixel in µm², if its size is known."""
@@ -89,11 +135,57 @@ class LabelImage:
         sides = micrometers(self.scale[-2:], self.units[-2:])
         return None if sides is None else sides[0] * sides[1]
 
-    def write(self, path: Path) -> Path:
-        """Write the labels, complete or not at all."""
+    def write(self) -> Path:
+        """Write the labels to the target, complete or not at all."""
+        from napari_hqsam.labels import place
         from napari_hqsam.labels.export import write_labels
 
-        return write_labels(path, self.data, scale=self.scale, units=self.units, axes=self.axes)
+        target = self._target
+        if self._store is not None and target.suffix.lower() == ".zarr":
+            with place.writing(target):
+                place.check_target(target)
+                place.replace(self._store.path, target)
+            return target
+        labels = self._store if self._memory is None else self._memory
+        assert labels is not None
+        return write_labels(target, labels, scale=self.scale, units=self.units, axes=self.axes)
+
+    def close(self) -> None:
+        """Delete what is on disk for the labels, other than the file that was written."""
+        from napari_hqsam.labels import place
+
+        if self._store is not None:
+            place.remove(self._store.path)
+
+    def __enter__(self) -> LabelImage:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _new_store(self) -> LabelStore:
+        """An empty store beside the target, so that it can become it."""
+        from napari_hqsam.labels import place
+        from napari_hqsam.labels.store import LabelStore
+
+        if self._target.suffix.lower() == ".png":
+            raise HQSAMError(f"{self._target}: the image is too large for a PNG; write a .zarr")
+        path = place.partial(self._target.with_suffix(".labels.zarr"))
+        return LabelStore.create(
+            path,
+            self.shape,
+            axes=self.axes,
+            dtype=self.dtype,
+            scale=self.scale,
+            units=self.units,
+            overwrite=True,
+            name=self._target,
+        )
 
 
 def check_output(out: Path, image: Path, *, planes: bool, overwrite: bool) -> None:

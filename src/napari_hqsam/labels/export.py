@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import math
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from napari_hqsam.errors import HQSAMError
-from napari_hqsam.images.units import PIXEL, micrometers, unit_name
+from napari_hqsam.labels import place
+from napari_hqsam.labels.calibration import Calibration, check_calibration
+from napari_hqsam.labels.pixels import MEMORY_BYTES, Pixels
+from napari_hqsam.labels.pyramid import create_pyramid
+from napari_hqsam.labels.tiff import write_tiff
 
-_IMAGEJ_BYTES = 2**32 - 2**25  # what fits a classic TIFF, headers aside
-_ZARR_CHUNK = 1024
+if TYPE_CHECKING:
+    from napari_hqsam.labels.store import LabelStore
 
-Writer = Callable[[Path, NDArray[Any], str, tuple[float, ...] | None, tuple[str, ...]], None]
+Writer = Callable[[Path, Pixels, Calibration], None]
 
 
 def write_labels(
     path: str | os.PathLike[str],
-    labels: ArrayLike,
+    labels: ArrayLike | LabelStore,
     *,
     scale: Sequence[float] | None = None,
     units: str | Sequence[object] | None = None,
@@ -33,7 +35,8 @@ def write_labels(
 
     It is written under a temporary name beside `path` and renamed; a file or a label zarr of the
     same name is replaced. The pixels become uint16, or uint32 above 65,535 (in zarr uint64 above
-    4,294,967,295).
+    4,294,967,295). Labels on disk, or not computed yet, are read block by block, twice: for the
+    largest label, and to write them.
 
     Parameters
     ----------
@@ -42,14 +45,16 @@ def write_labels(
 
         ``.tif``, ``.tiff``
             zlib-compressed; in ImageJ's form, with the calibration in µm, so that Fiji shows it.
-            Beyond what ImageJ can hold (over 65,535 labels, or 4 GB) an OME-TIFF with the same
-            calibration, also as a resolution per centimetre.
+            Above 65,535 labels an OME-TIFF with the same calibration, also as a resolution per
+            centimetre. Above 512 MB a tiled one (BigTIFF) with pyramid levels, which takes a
+            temporary folder beside it.
         ``.zarr``
-            An OME-Zarr 0.5 label image of one level.
+            An OME-Zarr 0.5 label image, with levels until a plane is at most 1024 pixels wide
+            and high.
         ``.png``
-            One plane of at most 65,535 labels; it keeps no scale.
-    labels : array-like of int or bool
-        0 is background. Shape along `axes`.
+            One plane of at most 65,535 labels and 512 MB; it keeps no scale.
+    labels : array-like of int or bool, or LabelStore
+        0 is background. Shape along `axes`. A numpy, dask or zarr array of any size.
     scale : sequence of float, optional
         Step along each of `axes`, in `units`.
     units : str or sequence, optional
@@ -65,190 +70,63 @@ def write_labels(
     Raises
     ------
     HQSAMError
-        If the labels are not whole numbers from 0 up, do not fit the format, or cannot be
-        written there.
+        If the labels are not whole numbers from 0 up, do not fit the format, are read from
+        `path` itself, or cannot be written there.
     """
     target = Path(path).expanduser()
-    write = _WRITERS.get(target.suffix.lower())
+    suffix = target.suffix.lower()
+    write = _WRITERS.get(suffix)
     if write is None:
         raise HQSAMError(f"{target}: labels can be saved as .tif, .zarr or .png; change the suffix")
-    pixels = _smallest(labels, target)
-    _check_axes(axes, pixels, target)
-    if scale is not None and len(scale) != len(axes):
-        raise HQSAMError(f'{target}: scale {tuple(scale)!r} needs one value per axis of "{axes}"')
-    steps = None if scale is None else tuple(float(step) for step in scale)
-    if steps and not all(step > 0 and math.isfinite(step) for step in steps):
-        raise HQSAMError(f"{target}: scale {steps!r} has a step that is not greater than 0")
-    if units is None or isinstance(units, str):
-        units = [unit_name(units) if a in "zyx" else PIXEL for a in axes]
-    if len(units) != len(axes):
-        raise HQSAMError(f'{target}: units {tuple(units)!r} need one value per axis of "{axes}"')
-    partial = target.with_name(f".{target.stem[:60]}.{os.getpid()}.partial{target.suffix}")
+    shape = labels.shape if hasattr(labels, "shape") else np.shape(labels)
+    calibration = check_calibration(target, len(shape), axes, scale, units)
+    if suffix == ".png" and axes != "yx":
+        raise HQSAMError(f'{target}: a PNG holds one plane, not "{axes}"; save it as .tif or .zarr')
+    made = place.partial(target)
     try:
-        _check_target(target)
-        write(partial, pixels, axes, steps, tuple(unit_name(unit) for unit in units))
-        _replace(partial, target)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise HQSAMError(
-            f"{target}: cannot be written ({reason}); choose a folder with space and permission"
-        ) from error
+        with place.writing(target):
+            place.check_target(target)
+            pixels = Pixels.of(labels, target)
+            _check_pixels(pixels, suffix)
+            write(made, pixels, calibration)
+            place.replace(made, target)
     finally:
-        _remove(partial)
+        place.remove(made)
     return target
 
 
-def _smallest(labels: ArrayLike, target: Path) -> NDArray[Any]:
-    pixels = np.asarray(labels)
-    if pixels.dtype.kind not in "bui":
-        raise HQSAMError(
-            f"{target}: labels are whole numbers, not {pixels.dtype}; convert them, for example "
-            "with astype('uint32')"
-        )
-    if pixels.size == 0:
-        raise HQSAMError(f"{target}: the labels have no pixels, their shape is {pixels.shape}")
-    if int(pixels.min()) < 0:
-        raise HQSAMError(f"{target}: labels are numbers from 0 up, but {pixels.min()} occurs")
-    highest = int(pixels.max())
-    dtype = next(t for t in (np.uint16, np.uint32, np.uint64) if highest <= np.iinfo(t).max)
-    limit = {".zarr": 2**64, ".png": 2**16}.get(target.suffix.lower(), 2**32) - 1
+def _check_pixels(pixels: Pixels, suffix: str) -> None:
+    """Refuse labels that the format cannot hold, or that would be replaced by themselves."""
+    target, highest = pixels.target, pixels.highest
+    limit = {".zarr": 2**64, ".png": 2**16}.get(suffix, 2**32) - 1
     if highest > limit:
         remedy = "save it as .tif or .zarr" if limit < 2**17 else "renumber it or save it as .zarr"
         raise HQSAMError(f"{target}: holds labels up to {limit:,}, not {highest:,}; {remedy}")
-    return pixels.astype(dtype, copy=False)
-
-
-def _check_axes(axes: str, pixels: NDArray[Any], target: Path) -> None:
-    if axes not in ("yx", "zyx", "tyx", "tzyx") or len(axes) != pixels.ndim:
+    if suffix == ".png" and pixels.nbytes > MEMORY_BYTES:
+        raise HQSAMError(f"{target}: the plane is too large for a PNG; save it as .tif or .zarr")
+    if suffix == ".zarr" and target.exists() and place.lies_in(pixels.array, target):
         raise HQSAMError(
-            f'{target}: axes "{axes}" do not fit labels of {pixels.ndim} dimension(s); '
-            'give "yx", "zyx", "tyx" or "tzyx"'
+            f"{target}: the labels are read from there, where they are saved already; for a copy "
+            "choose another name"
         )
-    if target.suffix.lower() == ".png" and axes != "yx":
-        raise HQSAMError(f'{target}: a PNG holds one plane, not "{axes}"; save it as .tif or .zarr')
 
 
-def _check_target(target: Path) -> None:
-    """Refuse places where a rename would fail or would destroy something else than labels."""
-    if not target.parent.is_dir():
-        raise HQSAMError(f"{target}: there is no folder {target.parent}; make it first")
-    if target.suffix.lower() != ".zarr":
-        if target.is_dir():
-            raise HQSAMError(f"{target}: this is a folder; choose another name")
-    elif target.exists() and not _holds_labels(target):
-        raise HQSAMError(f"{target}: exists and is no label image; choose another name")
+def _write_zarr(path: Path, labels: Pixels, calibration: Calibration) -> None:
+    from napari_hqsam.labels.store import LabelStore
+
+    create_pyramid(path, labels.shape, labels.dtype, calibration, highest=labels.highest)
+    labels.copy_to(LabelStore(path, name=labels.target))
 
 
-def _holds_labels(folder: Path) -> bool:
-    documents = [folder / name for name in ("zarr.json", ".zattrs")]
-    return any(d.is_file() and "image-label" in d.read_text(errors="replace") for d in documents)
-
-
-def _replace(partial: Path, target: Path) -> None:
-    if target.is_dir():
-        # a folder cannot be renamed over another
-        old = target.with_name(f".{target.stem[:60]}.{os.getpid()}.old")
-        target.rename(old)
-        try:
-            partial.rename(target)
-        except OSError:
-            old.rename(target)
-            raise
-        _remove(old)
-    else:
-        partial.replace(target)
-
-
-def _remove(place: Path) -> None:
-    if place.is_dir():
-        shutil.rmtree(place, ignore_errors=True)
-    elif place.exists():
-        place.unlink()
-
-
-def _write_tiff(
-    path: Path,
-    pixels: NDArray[Any],
-    axes: str,
-    scale: tuple[float, ...] | None,
-    units: tuple[str, ...],
-) -> None:
-    import tifffile
-
-    step = dict(zip(axes, scale or [1.0] * len(axes), strict=True))
-    unit = dict(zip(axes, units, strict=True))
-    spatial = [a for a in axes if a in "zyx"]
-    length = micrometers([step[a] for a in spatial], [unit[a] for a in spatial])
-    calibrated = scale is not None and length is not None
-    um = dict(zip(spatial, length or [step[a] for a in spatial], strict=True))
-    options: dict[str, Any] = {"compression": "zlib", "photometric": "minisblack"}
-    seconds = unit.get("t") == "second"
-    if pixels.dtype == np.uint16 and pixels.nbytes < _IMAGEJ_BYTES:
-        metadata: dict[str, Any] = {"axes": axes.upper(), "unit": "micron" if calibrated else PIXEL}
-        if "z" in axes:
-            metadata["spacing"] = um["z"]
-        if seconds:
-            metadata["finterval"] = step["t"]
-        resolution = (1 / um["x"], 1 / um["y"])
-        tifffile.imwrite(
-            path, pixels, imagej=True, resolution=resolution, metadata=metadata, **options
-        )
-        return
-    metadata = {"axes": axes.upper()}
-    if calibrated:
-        for axis in spatial:
-            metadata[f"PhysicalSize{axis.upper()}"] = um[axis]
-            metadata[f"PhysicalSize{axis.upper()}Unit"] = "µm"
-        options |= {"resolution": (1e4 / um["x"], 1e4 / um["y"]), "resolutionunit": "CENTIMETER"}
-    if seconds:
-        metadata |= {"TimeIncrement": step["t"], "TimeIncrementUnit": "s"}
-    bigtiff = pixels.nbytes >= _IMAGEJ_BYTES
-    tifffile.imwrite(path, pixels, ome=True, bigtiff=bigtiff, metadata=metadata, **options)
-
-
-def _write_zarr(
-    path: Path,
-    pixels: NDArray[Any],
-    axes: str,
-    scale: tuple[float, ...] | None,
-    units: tuple[str, ...],
-) -> None:
-    import zarr
-
-    described = []
-    for axis, unit in zip(axes, units, strict=True):
-        about = {"name": axis, "type": "time" if axis == "t" else "space"}
-        if unit != PIXEL:
-            about["unit"] = unit
-        described.append(about)
-    transform = {"type": "scale", "scale": list(scale or [1.0] * len(axes))}
-    multiscale = {
-        "name": "labels",
-        "axes": described,
-        "datasets": [{"path": "0", "coordinateTransformations": [transform]}],
-    }
-    ome: dict[str, Any] = {"version": "0.5", "multiscales": [multiscale], "image-label": {}}
-    group = zarr.open_group(path, mode="w", zarr_format=3, attributes={"ome": ome})
-    plane = tuple(min(n, _ZARR_CHUNK) for n in pixels.shape[-2:])
-    chunks = (1,) * (pixels.ndim - 2) + plane
-    group.create_array("0", data=pixels, chunks=chunks, dimension_names=list(axes))
-
-
-def _write_png(
-    path: Path,
-    pixels: NDArray[Any],
-    axes: str,
-    scale: tuple[float, ...] | None,
-    units: tuple[str, ...],
-) -> None:
+def _write_png(path: Path, labels: Pixels, calibration: Calibration) -> None:
     from PIL import Image
 
-    Image.fromarray(np.ascontiguousarray(pixels)).save(path)
+    Image.fromarray(np.ascontiguousarray(labels.load())).save(path)
 
 
 _WRITERS: dict[str, Writer] = {
-    ".tif": _write_tiff,
-    ".tiff": _write_tiff,
+    ".tif": write_tiff,
+    ".tiff": write_tiff,
     ".zarr": _write_zarr,
     ".png": _write_png,
 }

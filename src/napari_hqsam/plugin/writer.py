@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from napari_hqsam.errors import HQSAMError
 from napari_hqsam.labels.export import write_labels
+from napari_hqsam.labels.place import lies_in
 
 
 def write_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write one Labels layer.
+    """Write one Labels layer, however large: what is not in memory is read block by block.
+
+    A layer that shows a zarr is saved with every stroke: saving it where it is does nothing.
 
     Parameters
     ----------
@@ -34,12 +36,14 @@ def write_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     """
     if meta.get("multiscale"):
         data = data[0]
+    if not hasattr(data, "__dask_graph__") and lies_in(data, Path(path).expanduser()):
+        return [path]
     ndim = len(data.shape)
     labels = "".join(str(label).lower() for label in meta.get("axis_labels", ()))
     axes = labels if labels in ("yx", "zyx", "tyx", "tzyx") else "tzyx"[-ndim:]
     units = [str(unit) for unit in meta.get("units") or ()] or None
     try:
-        write_labels(path, np.asarray(data), scale=meta.get("scale"), units=units, axes=axes)
+        write_labels(path, data, scale=meta.get("scale"), units=units, axes=axes)
     except HQSAMError as error:
         # napari takes a ValueError for "no writer found" and goes on without a word
         raise OSError(str(error)) from error
