@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_hqsam.embedding import encode_window, read_window, resize
+from napari_hqsam.embedding import encode_image, read_window, resize
 from napari_hqsam.images import IntensityMapping, open_image
 from napari_hqsam.images.windows import Window, whole_plane
 from napari_hqsam.modeling import HQSam, build
@@ -77,7 +77,7 @@ def test_a_plane_of_a_stack_and_its_channels() -> None:
 def test_features_are_those_of_the_padded_image(model: HQSam) -> None:
     image = np.random.default_rng(1).integers(0, 256, (64, 48), np.uint8)
     window = whole_plane((64, 48), 64)
-    found = encode_window(model, *grey(image), window)
+    found = encode_image(model, read_window(*grey(image), window))
     padded = np.full((64, 64), np.nan, np.float32)
     padded[:, :48] = (image.astype(np.float32) - 127) / 128
     padded[:, 48:] = 0  # the mean
@@ -93,7 +93,7 @@ def test_any_dtype(model: HQSam, dtype: str) -> None:
     image = (np.indices((20, 30)).sum(axis=0) % 2).astype(dtype)
     source = open_image(image)
     mapping = IntensityMapping.from_percentiles(source)
-    found = encode_window(model, source, mapping, whole_plane((20, 30), 64))
+    found = encode_image(model, read_window(source, mapping, whole_plane((20, 30), 64)))
     assert torch.isfinite(found.embedding).all()
 
 
@@ -127,3 +127,57 @@ def _weights(before: int, after: int) -> torch.Tensor:
     distance = (torch.arange(before) + 0.5 - centre).abs()
     triangle = (1 - distance / reach).clamp(min=0)
     return triangle / triangle.sum(dim=1, keepdim=True)
+
+
+def test_a_shrunk_window_is_read_from_a_coarser_level() -> None:
+    """And shows what the fine level would have shown there."""
+    rng = np.random.default_rng(3)
+    coarse = rng.integers(0, 256, (130, 150)).astype(np.uint8)
+    fine = np.kron(coarse, np.ones((4, 4), np.uint8))
+    reads: list[tuple[int, ...]] = []
+
+    class Watched:
+        def __init__(self, array: np.ndarray) -> None:
+            self.array, self.shape, self.dtype = array, array.shape, array.dtype
+
+        def __getitem__(self, index: object) -> np.ndarray:
+            part = self.array[index]
+            reads.append(part.shape)
+            return part
+
+    levels = [Watched(fine), Watched(coarse)]
+    mapping = IntensityMapping.from_limits((0, 255))
+    window = Window((), 0, (8, 88), 512, (512, 512), 128)
+    found = read_window(open_image(levels), mapping, window)
+    assert reads == [(128, 128)]
+    np.testing.assert_array_equal(found[0, 0].numpy(), coarse[2:130, 22:150])
+    # at 1:1 the coarse level would be too coarse
+    reads.clear()
+    read_window(open_image(levels), mapping, Window((), 0, (8, 88), 128, (128, 128), 128))
+    assert reads == [(128, 128)]
+
+
+def test_a_large_window_is_read_in_strips(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(4)
+    image = rng.integers(0, 256, (700, 660)).astype(np.uint8)
+    image[200:420, 100:430] //= 4
+    mapping = IntensityMapping.from_limits((0, 255))
+    window = whole_plane(image.shape, 64)
+    expected = read_window(open_image(image), mapping, window)
+    rows: list[int] = []
+    source = open_image(image)
+    read = source.read
+
+    def watched(*box: object) -> np.ndarray:
+        pixels = read(*box)
+        rows.append(pixels.shape[0])
+        return pixels
+
+    source.read = watched  # type: ignore[method-assign]
+    monkeypatch.setattr("napari_hqsam.embedding.encode._STRIP", 50_000)
+    found = read_window(source, mapping, window)
+    assert max(rows) * 660 <= 50_000
+    assert sum(rows) == 700
+    assert found.shape == expected.shape
+    # means of blocks, then the filter: a little smoother than the filter alone
+    assert float((found - expected).abs().mean()) < 3

@@ -96,11 +96,6 @@ def test_files_that_cannot_be_opened(
         assert "\n" not in str(caught.value)
 
 
-def test_remote_images_are_not_promised() -> None:
-    with pytest.raises(HQSAMError, match="copy it to this machine"):
-        open_image("https://example.org/a.ome.zarr")
-
-
 def test_a_name_that_the_system_refuses() -> None:
     with pytest.raises(HQSAMError, match=r"cannot be opened|no such file"):
         open_image("a" * 5000 + ".tif")

@@ -146,6 +146,20 @@ def test_given_limits() -> None:
     assert step.apply(np.array([[[3], [4], [5]]]))[0, :, 0].tolist() == [0, 0, 255]
 
 
+def test_limits_for_some_channels_and_percentiles_for_the_others() -> None:
+    image = np.stack([np.arange(100.0).reshape(10, 10) * k for k in (1, 10, 100)])
+    source = open_image(image, axes="cyx")
+    found = IntensityMapping.from_percentiles(source).limits
+    mixed = IntensityMapping.choose(source, [None, (5, 50), None])
+    assert mixed.limits == (found[0], (5.0, 50.0), found[2])
+    assert IntensityMapping.choose(source).limits == found
+    assert IntensityMapping.choose(source, [None] * 3).limits == found
+    assert IntensityMapping.choose(source, (3, 4)).limits == ((3.0, 4.0),) * 3
+    for wrong in ([None, (0, 1)], [(0, 1), None, (1, "a")], 5):
+        with pytest.raises(HQSAMError, match="contrast limits"):
+            IntensityMapping.choose(source, wrong)
+
+
 @pytest.mark.parametrize(
     ("limits", "n"),
     [((5, 1), 1), ((0, np.nan), 1), ((0, np.inf), 1), ((1, 2, 3), 1), ([(0, 1)], 2), ("ab", 1)],

@@ -166,6 +166,29 @@ def test_groups_that_are_no_image_are_refused(
     refused(path, message)
 
 
+@pytest.mark.parametrize("separator", ["/../../secret/", "..", "\\"])
+def test_chunk_names_that_lead_outside_are_refused(tmp_path: Path, separator: str) -> None:
+    refused(array_v2(tmp_path / "a.zarr", dimension_separator=separator), "cannot be used")
+
+
+@pytest.mark.parametrize("key", ["a/../../secret", "..\\secret", "", "/"])
+def test_levels_that_lead_outside_are_refused(tmp_path: Path, key: str) -> None:
+    zarr.create_array(tmp_path / "secret", data=IMAGE)
+    path = tmp_path / "a.zarr"
+    attributes = {"multiscales": [{"datasets": [{"path": key}]}]}
+    zarr.open_group(path, mode="w", attributes=attributes)
+    refused(path, "outside the folder|missing|cannot be used")
+
+
+def test_links_within_a_folder_are_followed(tmp_path: Path) -> None:
+    # storage that keeps chunks elsewhere, by link, is common; a link is the user's own
+    path = tmp_path / "a.zarr"
+    zarr.create_array(path, data=IMAGE[0, 0], chunks=(64, 96))
+    (path / "c").rename(tmp_path / "chunks")
+    (path / "c").symlink_to(tmp_path / "chunks")
+    np.testing.assert_array_equal(open_image(path).read((), 0, 0, 64, 96)[..., 0], IMAGE[0, 0])
+
+
 def test_wrong_number_of_axes(tmp_path: Path) -> None:
     path = write(tmp_path / "a.zarr", "0.4", [IMAGE], multiscale={"axes": CZYX[1:]})
     refused(path, "3 axes for arrays of 4")
@@ -192,6 +215,7 @@ def array_v2(path: Path, **fields: Any) -> Path:
     "fields",
     [
         {"filters": [{"id": "pickle", "protocol": 5}]},
+        {"filters": [{"id": "zlib"}, {"id": "pickle", "protocol": 5}]},
         {"compressor": {"id": "pickle", "protocol": 5}},
         {"dtype": "|O", "filters": [{"id": "pickle", "protocol": 5}]},
         {"dtype": "|O", "filters": [{"id": "vlen-utf8"}]},

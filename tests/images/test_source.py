@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import tracemalloc
+from pathlib import Path
 from threading import Lock
 
 import dask.array as da
@@ -265,10 +267,10 @@ def test_a_window_of_a_huge_dask_array_touches_few_chunks() -> None:
 
 def test_dask_chunks_that_boxes_share_are_computed_once() -> None:
     image = Counted(3, 4096, 4096)
-    source = open_image(da.from_array(image, chunks=(1, 4096, 4096), asarray=False))
-    boxes = [((1,), y, y, y + 64, y + 64) for y in (0, 1000, 2000, 4000)]
+    source = open_image(da.from_array(image, chunks=(1, 2048, 2048), asarray=False))
+    boxes = [((1,), y, y, y + 64, y + 64) for y in (0, 1000, 1900, 1950)]
     assert [b.shape for b in source.read_many(boxes)] == [(64, 64, 1)] * 4
-    assert image.asked <= 4096 * 4096
+    assert image.asked <= 2048 * 2048
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
@@ -310,6 +312,118 @@ def test_an_array_that_returns_too_little_is_an_error() -> None:
 
     with pytest.raises(HQSAMError, match="damaged"):
         open_image(Short(8, 8)).read((), 0, 0, 8, 8)
+
+
+def test_displaying_other_axes() -> None:
+    image = ramp(5, 8, 9)
+    closed: list[bool] = []
+    source = ImageSource(
+        [image], "zyx", scale=(3, 2, 1), units=("s", "nm", "um"), close=lambda: closed.append(True)
+    )
+    xz = source.displaying("z", "x")
+    assert (xz.array_axes, xz.axes, xz.plane_axes, xz.plane_shape) == ("yzx", "yzx", "z", (8,))
+    assert (xz.yx_shape(), xz.scale) == ((5, 9), (3, 2, 1))
+    assert xz.units == ("second", "nanometer", "micrometer")
+    np.testing.assert_array_equal(xz.read((6,), 1, 2, 5, 9)[..., 0], image[1:5, 6, 2:9])
+    yz = source.displaying("z", "y")
+    np.testing.assert_array_equal(yz.read((7,), 1, 2, 5, 8)[..., 0], image[1:5, 2:8, 7])
+    np.testing.assert_array_equal(
+        source.displaying("y", "z").read((7,), 2, 1, 8, 5)[..., 0], image[1:5, 2:8, 7].T
+    )
+    turned = source.displaying("x", "y")
+    np.testing.assert_array_equal(turned.read((3,), 0, 0, 9, 8)[..., 0], image[3].T)
+    back = xz.displaying("z", "x")
+    assert (back.array_axes, back.scale) == (source.array_axes, source.scale)
+    with pytest.raises(HQSAMError, match=r"z = 8 .*0 to 7"):
+        xz.read((8,), 0, 0, 1, 1)
+    xz.close()
+    assert closed == [True]
+
+
+def test_displaying_with_time_channels_and_singletons() -> None:
+    image = ramp(4, 1, 2, 8, 9)
+    source = open_image(image, axes="tzcyx", channels=1)
+    kymograph = source.displaying("t", "x")
+    assert (kymograph.axes, kymograph.plane_axes, kymograph.channels) == ("yctx", "t", (1,))
+    np.testing.assert_array_equal(kymograph.read((5,), 0, 0, 4, 9), image[:, 0, 1, 5, :, None])
+    for axes in ("zx", "cx", "xx", "qx"):
+        with pytest.raises(HQSAMError, match=r"cannot be displayed: .*t, y, x") as caught:
+            source.displaying(*axes)
+        assert "\n" not in str(caught.value)
+    # what was a single row is no plane axis
+    row = open_image(ramp(5, 1, 9)).displaying("z", "x")
+    assert (row.plane_axes, row.yx_shape()) == ("", (5, 9))
+    assert row.read((), 0, 0, 5, 9).shape == (5, 9, 1)
+
+
+def test_a_pyramid_that_is_turned() -> None:
+    full = ramp(16, 32, 64)
+    source = open_image([full, full[:, ::2, ::2], full[::2, ::4, ::4], full[::2, ::8, ::4]])
+    xz = source.displaying("z", "x")
+    assert [xz.yx_shape(i) for i in range(len(xz.levels))] == [(16, 64), (16, 32), (8, 16)]
+    np.testing.assert_array_equal(
+        xz.read((9,), 0, 0, 8, 16, level=2)[..., 0], full[::2, ::4, ::4][:, 2]
+    )
+
+
+def test_colours_stay_colours_when_turned() -> None:
+    image = ramp(5, 8, 9, 3, dtype="u1")
+    xz = open_image(image).displaying("z", "x")
+    assert xz.rgb
+    np.testing.assert_array_equal(xz.read((4,), 0, 0, 5, 9), image[:, 4])
+
+
+@pytest.mark.parametrize(
+    ("scale", "level"),
+    [(8, 0), (1, 0), (0.6, 0), (0.5, 1), (1 / 3, 1), (0.3, 1), (0.25, 2), (0.01, 2)],
+)
+def test_the_best_level_for_a_shrunk_window(scale: float, level: int) -> None:
+    full = np.zeros((101, 201), "u1")
+    assert open_image([full, full[::2, ::2], full[::4, ::4]]).best_level(scale) == level
+
+
+def test_the_best_level_has_enough_planes() -> None:
+    full = np.zeros((16, 64, 64), "u1")
+    source = open_image([full, full[::4, ::2, ::2]])
+    assert source.best_level(0.5) == 0
+    assert source.best_level(0.25) == 1
+    assert open_image([full, full[:, ::2, ::8]]).best_level(0.5) == 0
+
+
+def test_the_fingerprint_says_what_is_read_and_not_where_it_lies(tmp_path: Path) -> None:
+    image = ramp(2, 6, 6, 6)
+    for name in "ab":
+        zarr.create_array(tmp_path / name, data=image)
+    a = open_image(tmp_path / "a", axes="czyx", channels=1).fingerprint()
+    assert json.loads(json.dumps(a)) == a
+    assert open_image(tmp_path / "b", axes="czyx", channels=1).fingerprint() == a
+    assert open_image(image[:, None], axes="ctzyx", channels=1).fingerprint() == a
+    assert open_image(np.moveaxis(image, 0, -1), axes="zyxc", channels=1).fingerprint() == a
+    assert a == {
+        "shapes": [[6, 6, 6]],
+        "axes": [0, 1, 2],
+        "dtype": "uint16",
+        "channels": [1],
+        "rgb": False,
+    }
+
+
+def test_what_is_read_otherwise_has_another_fingerprint() -> None:
+    image = ramp(6, 6, 6, 3, dtype="u1")
+    whole = open_image(image)
+    others = [
+        open_image(image, channels=(2, 1, 0)),
+        open_image(image, channels=0),
+        open_image(image.astype("u2")),
+        open_image(image[:5]),
+        open_image([image, image[:, ::2, ::2]]),
+        ImageSource([image], "zyxc", rgb=False),
+        *(whole.displaying(*axes) for axes in ("zx", "zy", "xz", "xy", "yz")),
+    ]
+    prints = [str(source.fingerprint()) for source in (whole, *others)]
+    assert len(set(prints)) == len(prints)
+    again = whole.displaying("z", "x").displaying("z", "x")
+    assert again.fingerprint() == whole.fingerprint()
 
 
 def test_a_source_is_not_wrapped_twice() -> None:

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_hqsam.errors import HQSAMError
 from napari_hqsam.images.windows import (
     CONTEXT,
     MAX_MAGNIFICATION,
     Window,
+    grid,
     whole_plane,
     window_around,
 )
@@ -174,3 +176,68 @@ def test_an_object_larger_than_the_input_is_shrunk() -> None:
     window = window_around((1000, 1000), (1799, 1299), (10_000, 10_000), 512)
     assert window.side == 2048
     assert window.scale == 0.25
+
+
+@st.composite
+def grids(draw: st.DrawFn) -> tuple[tuple[int, int], int, int, float]:
+    shape = draw(st.integers(1, 3000)), draw(st.integers(1, 3000))
+    overlap = draw(st.sampled_from([0.0, 0.1, 0.25, 0.5]))
+    return shape, 128, draw(st.integers(-1, 4)), overlap
+
+
+@given(grids())
+@settings(deadline=None)
+def test_a_grid_covers_the_plane_and_stays_in_it(
+    given_: tuple[tuple[int, int], int, int, float],
+) -> None:
+    shape, size, octave, overlap = given_
+    windows = grid(shape, size, octave, overlap=overlap)
+    covered = np.zeros(shape, bool)
+    for w in windows:
+        (y, x), (h, width) = w.origin, w.shape
+        assert y + h <= shape[0]
+        assert x + width <= shape[1]
+        covered[y : y + h, x : x + width] = True
+    assert covered.all()
+    assert len(set(windows)) == len(windows)
+
+
+@given(grids(), st.tuples(*[st.floats(0, 1)] * 4))
+@settings(deadline=None)
+def test_a_region_has_the_windows_that_meet_it(
+    given_: tuple[tuple[int, int], int, int, float], ends: tuple[float, ...]
+) -> None:
+    shape, size, octave, overlap = given_
+    y0, y1 = sorted(v * shape[0] for v in ends[:2])
+    x0, x1 = sorted(v * shape[1] for v in ends[2:])
+    y1, x1 = y1 + 1e-6, x1 + 1e-6
+    every = grid(shape, size, octave, overlap=overlap)
+    if len(every) == 1:
+        return
+    meeting = [
+        w
+        for w in every
+        if w.origin[0] < y1
+        and w.origin[1] < x1
+        and w.origin[0] + w.shape[0] > y0
+        and w.origin[1] + w.shape[1] > x0
+    ]
+    found = grid(shape, size, octave, overlap=overlap, region=(y0, x0, y1, x1))
+    assert found == meeting
+
+
+def test_neighbours_of_a_grid_share_a_quarter() -> None:
+    windows = grid((1000, 500), 256, 0)
+    assert [w.origin[0] for w in windows if w.origin[1] == 0] == [0, 192, 384, 576, 744]
+    assert sorted({w.origin[1] for w in windows}) == [0, 192, 244]
+
+
+def test_a_plane_no_larger_than_a_window_is_one() -> None:
+    assert grid((100, 120), 128) == [whole_plane((100, 120), 128)]
+    assert grid((300, 300), 128, 3) == [whole_plane((300, 300), 128)]
+
+
+@pytest.mark.parametrize("overlap", [-0.1, 1.0, 7])
+def test_an_overlap_that_is_no_share_is_refused(overlap: float) -> None:
+    with pytest.raises(HQSAMError, match=r"^overlap .*: give a share"):
+        grid((1000, 1000), 128, overlap=overlap)

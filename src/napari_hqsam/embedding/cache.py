@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Literal
 
 from napari_hqsam.images.windows import Window
 from napari_hqsam.modeling import TileFeatures
@@ -19,27 +20,37 @@ class FeatureCache:
         Budget. The window asked for last is kept even if it alone is larger.
     """
 
-    def __init__(self, max_bytes: int = 1 << 30) -> None:
+    def __init__(self, max_bytes: int = 1 << 29) -> None:
         self.max_bytes = max_bytes
         self._features: OrderedDict[Window, TileFeatures] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
-        self._encoding = threading.Lock()
+        self._encoding: dict[Window, threading.Event] = {}
 
     def get(self, window: Window, encode: Callable[[Window], TileFeatures]) -> TileFeatures:
         """Features of `window`; `encode` is called if they are not here.
 
-        One window is encoded at a time; a window that is here is never waited for.
+        Two threads that ask for one window encode it once; one that asks for another window
+        waits for nobody.
         """
-        found = self._find(window)
-        if found is not None:
+        while True:
+            with self._lock:
+                if window in self._features:
+                    self._features.move_to_end(window)
+                    return self._features[window]
+                elsewhere = self._encoding.get(window)
+                if elsewhere is None:
+                    mine = self._encoding[window] = threading.Event()
+                    break
+            elsewhere.wait()  # then it is here, or the other thread has failed
+        try:
+            found = encode(window)
+            self._put(window, found)
             return found
-        with self._encoding:
-            found = self._find(window)  # another thread may have encoded it meanwhile
-            if found is None:
-                found = encode(window)
-                self._put(window, found)
-            return found
+        finally:
+            with self._lock:
+                del self._encoding[window]
+            mine.set()
 
     def __contains__(self, window: Window) -> bool:
         with self._lock:
@@ -49,12 +60,12 @@ class FeatureCache:
         with self._lock:
             return len(self._features)
 
-    def _find(self, window: Window) -> TileFeatures | None:
+    def state(self, window: Window) -> Literal["here", "coming", "absent"]:
+        """Whether a window is here, or another thread is encoding it now."""
         with self._lock:
             if window in self._features:
-                self._features.move_to_end(window)
-                return self._features[window]
-            return None
+                return "here"
+            return "coming" if window in self._encoding else "absent"
 
     def _put(self, window: Window, features: TileFeatures) -> None:
         with self._lock:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -12,9 +15,15 @@ from napari_hqsam.images.source import ImageSource
 from napari_hqsam.images.windows import Window
 from napari_hqsam.modeling import HQSam, TileFeatures
 
+# More pixels than this are read in strips, each shrunk before the next is read.
+_STRIP = 1 << 24
+
 
 def read_window(source: ImageSource, mapping: IntensityMapping, window: Window) -> Tensor:
     """Pixels of a window in model pixels.
+
+    A window that is shrunk is read from the coarsest level of the pyramid that is still as fine
+    as the model's pixels; the memory needed does not grow with the window.
 
     Returns
     -------
@@ -22,10 +31,8 @@ def read_window(source: ImageSource, mapping: IntensityMapping, window: Window) 
         (1, 3, h, w), float32 in 0-255, (h, w) being `window.model_shape`. Resized by bilinear
         interpolation, with antialiasing where it shrinks.
     """
-    (y, x), (h, w) = window.origin, window.shape
-    pixels = mapping.apply(source.read(window.plane, y, x, y + h, x + w, window.level))
-    image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
-    if window.model_shape == window.shape:
+    image = _read(source, mapping, window)
+    if image.shape[2:] == window.model_shape:
         return image
     return resize(image, window.model_shape)
 
@@ -39,10 +46,43 @@ def resize(images: Tensor, shape: tuple[int, int]) -> Tensor:
     return F.interpolate(images, shape, mode="bilinear", antialias=True)
 
 
-def encode_window(
-    model: HQSam, source: ImageSource, mapping: IntensityMapping, window: Window
+def encode_image(
+    model: HQSam, image: Tensor, between: Callable[[], None] = lambda: None
 ) -> TileFeatures:
-    """Features of one window, a batch of one, on the model's device."""
+    """Features of what `read_window` gives, on the model's device; `between` as in `HQSam.encode`."""
     with torch.inference_mode():
-        image = read_window(source, mapping, window).to(model.device)
-        return model.encode(model.preprocess(image))
+        return model.encode(model.preprocess(image.to(model.device)), between)
+
+
+def _read(source: ImageSource, mapping: IntensityMapping, window: Window) -> Tensor:
+    """The window's pixels (1, 3, h, w) at a level at least as fine as the model's pixels."""
+    fine = source.downsample(window.level)
+    level = max(window.level, source.best_level(window.scale / max(fine)))
+    coarse = source.downsample(level)
+    box = []
+    for o, n, f, c, length in zip(
+        window.origin, window.shape, fine, coarse, source.yx_shape(level), strict=True
+    ):
+        start = min(round(o * f / c), length - 1)
+        box.append((start, min(length, max(start + 1, round((o + n) * f / c)))))
+    (y0, y1), (x0, x1) = box
+    # of each strip so many rows and columns are averaged: to twice the model's pixels at most
+    factor = int(min((y1 - y0) / window.model_shape[0], (x1 - x0) / window.model_shape[1]) / 2)
+    if (y1 - y0) * (x1 - x0) <= _STRIP or factor < 2:
+        return _tensor(mapping.apply(source.read(window.plane, y0, x0, y1, x1, level)))
+    rows = max(1, _STRIP // (x1 - x0) // factor) * factor
+    strips = []
+    for top in range(y0, y1, rows):
+        pixels = source.read(window.plane, top, x0, min(top + rows, y1), x1, level)
+        strips.append(_shrink(mapping.apply(pixels), factor))
+    return torch.cat(strips, dim=2)
+
+
+def _shrink(pixels: NDArray[np.float32], factor: int) -> Tensor:
+    """Means of blocks of factor × factor pixels; those at the end may be smaller."""
+    image = _tensor(pixels)
+    return F.avg_pool2d(image, factor, ceil_mode=True, count_include_pad=False)
+
+
+def _tensor(pixels: NDArray[np.float32]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]

@@ -101,5 +101,5 @@ def fetch(array: Any, indices: Sequence[tuple[Any, ...]], name: str) -> list[NDA
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise HQSAMError(
             f"{name}: the pixels cannot be read ({reason[:200]}); "
-            "the file may be damaged or was moved"
+            "the file may be damaged or was moved, or its server is gone"
         ) from error

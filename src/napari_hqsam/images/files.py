@@ -1,4 +1,4 @@
-"""Image files, opened lazily: TIFF, OME-Zarr and plain zarr, PNG, JPEG."""
+"""Image files, opened lazily: TIFF, OME-Zarr and plain zarr (also remote), PNG, JPEG."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from napari_hqsam.errors import HQSAMError
+from napari_hqsam.images.location import Location, Url, locate
 
 MAX_CHUNK_BYTES = 2**31
 """What one read may unpack at the most; a header that claims more is refused unread."""
@@ -26,10 +27,10 @@ class FileImage:
 
     Attributes
     ----------
-    path : pathlib.Path
+    path : pathlib.Path or Url
         The file or folder.
     levels : tuple of array-like
-        Lazy arrays (zarr arrays, or a memory map), finest first. Pictures are in memory.
+        Lazy arrays (zarr arrays, or a map of the file), finest first. Pictures are in memory.
     axes : str
         One letter per dimension of the levels.
     scale : tuple of float or None
@@ -46,7 +47,7 @@ class FileImage:
         Closes what is held open for the levels.
     """
 
-    path: Path
+    path: Location
     levels: tuple[Any, ...]
     axes: str
     scale: tuple[float, ...] | None = None
@@ -58,7 +59,7 @@ class FileImage:
 
     @property
     def name(self) -> str:
-        """Name of the file, without its folder."""
+        """Name of the file, without its folder; of a URL the last part."""
         return self.path.name
 
     def close(self) -> None:
@@ -68,7 +69,7 @@ class FileImage:
 
 
 def open_file(path: str | os.PathLike[str]) -> FileImage:
-    """Open an image file or a zarr folder without reading its pixels.
+    """Open an image file, a zarr folder or a zarr folder on a server, without reading its pixels.
 
     Of a file with several images (series) the first is opened. PNG and JPEG files are read at
     once, as their formats demand; 16-bit colour PNG files come down to 8 bits.
@@ -76,7 +77,8 @@ def open_file(path: str | os.PathLike[str]) -> FileImage:
     Parameters
     ----------
     path : str or path-like
-        A ``.tif``, ``.tiff``, ``.btf``, ``.png``, ``.jpg`` or ``.jpeg`` file, or a zarr folder.
+        A ``.tif``, ``.tiff``, ``.btf``, ``.png``, ``.jpg`` or ``.jpeg`` file, a zarr folder, or
+        the URL of one (``https://``, ``s3://`` and what else fsspec knows).
 
     Returns
     -------
@@ -86,12 +88,18 @@ def open_file(path: str | os.PathLike[str]) -> FileImage:
     Raises
     ------
     HQSAMError
-        If the file is missing, damaged, of another kind, or dangerous to read.
+        If the file is missing, damaged, of another kind, or dangerous to read, or the server
+        cannot be reached.
     """
-    given = os.fspath(path)
-    if "://" in given:
-        raise HQSAMError(f"{given}: remote images are not supported; copy it to this machine")
-    place = Path(given).expanduser()
+    place = locate(path)
+    if isinstance(place, Url):
+        if place.suffix.lower() in _TIFF + _PICTURE:
+            raise HQSAMError(
+                f"{place}: of remote images only zarr can be read; copy this file to this machine"
+            )
+        from napari_hqsam.images.ome_zarr import open_zarr
+
+        return open_zarr(place)
     try:
         if not place.exists():
             raise HQSAMError(f"{place}: no such file or folder; check the path")
@@ -117,7 +125,7 @@ def open_file(path: str | os.PathLike[str]) -> FileImage:
         raise HQSAMError(f"{place}: cannot be opened ({reason}); check its permissions") from error
 
 
-def check_chunk(shape: tuple[int, ...], itemsize: int, path: Path) -> None:
+def check_chunk(shape: tuple[int, ...], itemsize: int, path: Location) -> None:
     """Refuse an array whose chunks of `shape` would not fit the memory of one read."""
     size = itemsize
     for n in shape:

@@ -104,6 +104,34 @@ class IntensityMapping:
             return cls((_limits([pixels.ravel() for pixels in sample], low, high),) * n)
         return cls(tuple(_limits([pixels[:, c] for pixels in sample], low, high) for c in range(n)))
 
+    @classmethod
+    def choose(
+        cls,
+        source: ImageSource,
+        limits: Sequence[float] | Sequence[Sequence[float] | None] | None = None,
+    ) -> IntensityMapping:
+        """Make the mapping of an image from given limits, and percentiles where none are given.
+
+        Parameters
+        ----------
+        source : ImageSource
+            The image. It is read only if limits are missing.
+        limits : (float, float), or sequence of (float, float) or None, optional
+            One pair for all channels, or for each channel a pair or None.
+        """
+        if limits is None:
+            return cls.from_percentiles(source)
+        n = len(source.channels)
+        try:
+            given = list(limits)
+        except TypeError:
+            given = []
+        if len(given) != n or not any(pair is None for pair in given):
+            return cls.from_limits(limits, n)  # type: ignore[arg-type]
+        found = cls.from_percentiles(source).limits
+        pairs: list[Any] = [f if g is None else g for g, f in zip(given, found, strict=True)]
+        return cls.from_limits(pairs, n)
+
     def apply(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
         """Map pixels to what the network takes.
 
@@ -129,7 +157,7 @@ class IntensityMapping:
         for c, (low, high) in enumerate(self.limits):
             channel = pixels[:, :, c].astype(work)
             with np.errstate(all="ignore"):
-                if high > low:
+                if True:
                     channel = (channel - low) * (255.0 / (high - low))
                 else:
                     channel = np.where(channel > low, 255.0, 0.0)

@@ -15,55 +15,74 @@ import numpy as np
 
 from napari_hqsam.errors import HQSAMError
 from napari_hqsam.images.axes import axes_from_names, guess_axes
-from napari_hqsam.images.files import FileImage, check_chunk
+from napari_hqsam.images.files import MAX_CHUNK_BYTES, FileImage, check_chunk
+from napari_hqsam.images.location import Location, zarr_store
 from napari_hqsam.images.units import unit_name
 
 _MARKERS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
+_INDEX_ENTRY = 16  # bytes in a shard's index for each of its chunks
 _PICKLED = "{}: its pixels are Python pickles, which can run code; ask for it in another codec"
 
 
-def open_zarr(path: Path) -> FileImage:
+def open_zarr(path: Location) -> FileImage:
     """Open a folder as an OME-Zarr image, or as a plain zarr array.
+
+    Links within a local folder are followed, wherever they lead: they are part of how it is
+    stored. Names in the metadata that lead outside the folder are refused.
 
     Parameters
     ----------
-    path : pathlib.Path
+    path : pathlib.Path or Url
         A folder with an OME-Zarr image, a bioformats2raw series (its first image is taken), a
         zarr array, or a zarr group that holds one array.
 
     Raises
     ------
     HQSAMError
-        If the folder is no zarr, holds several images, or its arrays cannot be used safely.
+        If the folder is no zarr, holds several images, or its arrays cannot be used safely, or
+        the server does not answer.
     """
-    if not any((path / marker).is_file() for marker in _MARKERS):
+    if isinstance(path, Path) and not any((path / marker).is_file() for marker in _MARKERS):
         raise HQSAMError(
             f"{path}: this folder is no zarr; give a folder with a zarr image, or one image file"
         )
     import zarr
 
     try:
-        node = zarr.open(zarr.storage.LocalStore(path, read_only=True), mode="r")
+        node = zarr.open(zarr_store(path), mode="r")
         if isinstance(node, zarr.Array):
             return _plain(path, node)
         attributes: dict[str, Any] = dict(node.attrs)
         return _image(path, node, attributes.get("ome", attributes))
     except HQSAMError:
         raise
-    except Exception as error:  # damaged JSON, unknown codecs, fields of the wrong type
+    except Exception as error:  # damaged JSON, unknown codecs, fields of the wrong type, no server
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         if "pickle" in reason:
             raise HQSAMError(_PICKLED.format(path)) from error
+        if isinstance(path, Path) or not _is_of_server(error):
+            raise HQSAMError(
+                f"{path}: the zarr metadata cannot be used ({reason[:160]}); write the image again"
+            ) from error
+        if isinstance(error, FileNotFoundError):
+            raise HQSAMError(f"{path}: there is no zarr at this address; check it") from error
         raise HQSAMError(
-            f"{path}: the zarr metadata cannot be used ({reason[:160]}); write the image again"
+            f"{path}: the server cannot be read ({reason[:160]}); check the address, the network "
+            "and whether it asks for a login"
         ) from error
 
 
-def _image(path: Path, group: Any, ome: Mapping[str, Any]) -> FileImage:
+def _is_of_server(error: Exception) -> bool:
+    """Whether an error came from the transfer rather than from what was transferred."""
+    library = type(error).__module__.partition(".")[0]
+    return isinstance(error, OSError) or library in ("aiohttp", "botocore", "fsspec", "s3fs")
+
+
+def _image(path: Location, group: Any, ome: Mapping[str, Any]) -> FileImage:
     """The image of a group: its first multiscale, its only array, or its first series."""
     if ome.get("multiscales"):
         return _multiscale(path, group, ome)
-    if "bioformats2raw.layout" in ome and (path / "0").is_dir():
+    if "bioformats2raw.layout" in ome and "0" in group:
         return open_zarr(path / "0")
     example = None
     if "plate" in ome:
@@ -85,7 +104,7 @@ def _image(path: Path, group: Any, ome: Mapping[str, Any]) -> FileImage:
     raise HQSAMError(f"{path}: this is {kind}; give one image of it{such_as}")
 
 
-def _multiscale(path: Path, group: Any, ome: Mapping[str, Any]) -> FileImage:
+def _multiscale(path: Location, group: Any, ome: Mapping[str, Any]) -> FileImage:
     multiscale = ome["multiscales"][0]
     datasets = multiscale["datasets"]
     levels = tuple(_level(path, group, str(dataset["path"])) for dataset in datasets)
@@ -142,7 +161,7 @@ def _scale(
     return tuple(steps) if usable else None
 
 
-def _level(path: Path, group: Any, key: str) -> Any:
+def _level(path: Location, group: Any, key: str) -> Any:
     import zarr
 
     if PurePosixPath(key).is_absolute() or ".." in PurePosixPath(key).parts or "\\" in key:
@@ -153,13 +172,12 @@ def _level(path: Path, group: Any, key: str) -> Any:
         array = None
     if not isinstance(array, zarr.Array):
         raise HQSAMError(f"{path}: its level {key!r} is missing; copy or write the image again")
-    _check_array(path, array)
-    return array
+    return _checked(path, array)
 
 
-def _plain(path: Path, array: Any) -> FileImage:
+def _plain(path: Location, array: Any) -> FileImage:
     """An array without OME metadata; its dimension names are used if they name y and x."""
-    _check_array(path, array)
+    array = _checked(path, array)
     names = getattr(array.metadata, "dimension_names", None)
     names = names or array.attrs.get("_ARRAY_DIMENSIONS") or ()
     axes = axes_from_names([str(name) for name in names])
@@ -168,13 +186,24 @@ def _plain(path: Path, array: Any) -> FileImage:
     return FileImage(path, (array,), axes, rgb=axes[-1] == "c" and array.shape[-1] in (3, 4))
 
 
-def _check_array(path: Path, array: Any) -> None:
+def _checked(path: Location, array: Any) -> Any:
     """Refuse codecs that could run code, pixels that are no numbers, and absurd chunks."""
     if "pickle" in _codec_names(array.metadata.to_dict()):
         raise HQSAMError(_PICKLED.format(path))
     if array.dtype.kind not in "buifc":
         raise HQSAMError(f"{path}: its pixels are {array.dtype}, not numbers; it is no image")
     check_chunk(array.chunks, array.dtype.itemsize, path)
+    if array.shards is not None:
+        entries = math.prod(s // c for s, c in zip(array.shards, array.chunks, strict=True))
+        if entries * _INDEX_ENTRY > MAX_CHUNK_BYTES:
+            raise HQSAMError(
+                f"{path}: {entries:.3g} chunks in each shard are too many; save it with fewer"
+            )
+        if len(array.metadata.codecs) > 1:  # then shards are read as a whole
+            check_chunk(array.shards, array.dtype.itemsize, path)
+    from napari_hqsam.images.codecs import bounded
+
+    return bounded(array)
 
 
 def _codec_names(metadata: Any) -> str:

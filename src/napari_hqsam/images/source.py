@@ -1,28 +1,30 @@
-"""One lazy face for every kind of image: arrays in memory, on disk, multiscale, or a path."""
+"""One lazy face for every kind of image: arrays in memory, on disk, multiscale, remote."""
 
 from __future__ import annotations
 
-import math
-import operator
-import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from copy import copy
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from napari_hqsam.errors import HQSAMError
-from napari_hqsam.images.arrays import (
-    as_levels,
-    check_levels,
-    fetch,
-    numeric_dtype,
-    shrink_factor,
+from napari_hqsam.images.arrays import check_levels, numeric_dtype, shrink_factor
+from napari_hqsam.images.axes import (
+    check_axes,
+    check_plane,
+    displayed_axes,
+    scale_of_axes,
+    units_of_axes,
 )
-from napari_hqsam.images.axes import check_axes, guess_axes
-from napari_hqsam.images.units import PIXEL, unit_name
+from napari_hqsam.images.boxes import read_boxes
+from napari_hqsam.images.channels import choose_channels
+from napari_hqsam.images.chunk_cache import keep_chunks
+from napari_hqsam.images.pyramid import VirtualLevel
+
+if TYPE_CHECKING:
+    from napari_hqsam.images.location import Location
 
 Box = tuple[Sequence[int], int, int, int, int]
 """``(plane, y0, x0, y1, x1)``: a half-open rectangle of one plane."""
@@ -36,7 +38,8 @@ class ImageSource:
     Attributes
     ----------
     levels : tuple of array-like
-        The arrays as given, finest first; anything with ``shape``, ``dtype`` and slicing.
+        The arrays, finest first; anything with ``shape``, ``dtype`` and slicing. An array whose
+        chunks are much larger than a window is wrapped, so that its chunks are kept.
     array_axes : str
         Axes of the arrays in `levels`, for example ``"tczyx"``.
     axes : str
@@ -61,8 +64,8 @@ class ImageSource:
     rgb : bool
         Whether the channels are the colours of a photograph.
     name : str
-        The file's name or ``"image"``; it begins every error message.
-    path : pathlib.Path or None
+        The file's name or ``"image"``; error messages begin with it.
+    path : pathlib.Path or Url or None
         Where the image was opened from.
     """
 
@@ -76,18 +79,21 @@ class ImageSource:
         units: str | Sequence[object] | None = None,
         rgb: bool | None = None,
         name: str = "image",
-        path: Path | None = None,
+        channel_numbers: Sequence[int] | None = None,
+        path: Location | None = None,
         close: Callable[[], None] | None = None,
     ) -> None:
         self.name = name
         self.path = path
-        self.levels = tuple(levels)
-        full_shape = tuple(int(n) for n in self.levels[0].shape)
-        self.dtype = numeric_dtype(self.levels[0], name)
+        arrays = list(levels)
+        full_shape = tuple(int(n) for n in arrays[0].shape)
+        self.dtype = numeric_dtype(arrays[0], name)
         self.array_axes = check_axes(axes, full_shape)
         if 0 in full_shape:
             raise HQSAMError(f"{name}: the image has no pixels, its shape is {full_shape}")
-        check_levels(self.levels, self.array_axes, name)
+        check_levels(arrays, self.array_axes, name)
+        # one warning for all levels
+        self.levels = (keep_chunks(arrays[0], name), *(keep_chunks(a) for a in arrays[1:]))
 
         lengths = dict(zip(self.array_axes, full_shape, strict=True))
         self.axes = "".join(a for a in self.array_axes if a in "yx" or lengths[a] > 1)
@@ -95,14 +101,14 @@ class ImageSource:
         self.plane_axes = "".join(a for a in self.axes if a not in "yxc")
         self.plane_shape = tuple(lengths[a] for a in self.plane_axes)
         self.n_channels = lengths.get("c", 1)
-        self.channels = self._choose_channels(channels)
+        self.channels = choose_channels(channels, self.n_channels, name)
         colours_last = self.array_axes[-1] == "c" and self.n_channels in (3, 4)
         self.rgb = colours_last if rgb is None else rgb
-        self.scale = self._per_axis(scale, "scale", _positive)
-        if isinstance(units, str):
-            units = [unit_name(units) if a in "zyx" else PIXEL for a in self.array_axes]
-        self.units = self._per_axis(units, "units", unit_name)
+        self.scale = scale_of_axes(scale, self.array_axes, self.axes)
+        self.units = units_of_axes(units, self.array_axes, self.axes)
         self._close = close
+        self._numbers = tuple(channel_numbers or range(self.n_channels))
+        self._orientation = tuple(range(len(self.plane_axes) + 2))
 
     def yx_shape(self, level: int = 0) -> tuple[int, int]:
         """Return the height and width of a plane of `level` in pixels."""
@@ -119,35 +125,98 @@ class ImageSource:
         fy, fx = (shrink_factor(fine, coarse) for fine, coarse in pairs)
         return fy, fx
 
-    def check_plane(self, plane: Sequence[int]) -> tuple[int, ...]:
-        """Return `plane` as a tuple of ints after checking it against `plane_shape`.
+    def best_level(self, scale: float) -> int:
+        """Return the coarsest level that still has the detail which a shrunk window shows.
+
+        Parameters
+        ----------
+        scale : float
+            Model pixels per pixel of level 0. From 1 on this is level 0 itself.
+
+        Returns
+        -------
+        int
+            A level whose pixels span at most 1 / `scale` pixels of level 0 along y, x and
+            `plane_axes`. Virtual levels do not count: a result is the same without them.
+        """
+        for level in reversed(range(1, self._n_stored())):
+            array = self.levels[level]
+            across = [
+                shrink_factor(n, int(array.shape[self.array_axes.index(a)]))
+                for n, a in zip(self.plane_shape, self.plane_axes, strict=True)
+            ]
+            if max(*self.downsample(level), *across) * scale <= 1 + 1e-6:
+                return level
+        return 0
+
+    def displaying(self, vertical: str, horizontal: str) -> ImageSource:
+        """Return the same image with other axes as the plane: ``displaying("z", "x")`` is xz.
+
+        The axis `vertical` runs down and is called y from here on, `horizontal` runs across and
+        is called x; the axes that were y and x get the letters that become free. Of an image
+        ``zyx`` that is displayed by z and x the plane axis is z again, but its indices are those
+        of y. Channels, scale, units and the pyramid are kept, except for levels that are smaller
+        along neither of the two axes. Nothing is read, and closing either image closes both.
+
+        Parameters
+        ----------
+        vertical, horizontal : str
+            Two different letters of `axes`, such as "z" and "x"; not "c".
 
         Raises
         ------
         HQSAMError
-            If it does not hold one index within the image for each of `plane_axes`.
+            If the image has no such axes.
         """
-        try:
-            indices = tuple(operator.index(i) for i in plane)
-        except TypeError:
-            raise HQSAMError(
-                f"plane {plane!r}: give a tuple of whole numbers, one for each of the axes "
-                f'"{self.plane_axes}"'
-            ) from None
-        if len(indices) != len(self.plane_axes):
-            if not self.plane_axes:
-                raise HQSAMError(f"plane {indices}: {self.name} is a single plane; leave it out")
-            raise HQSAMError(
-                f"plane {indices}: {self.name} needs one index for each of the axes "
-                f'"{self.plane_axes}"'
-            )
-        for i, axis, length in zip(indices, self.plane_axes, self.plane_shape, strict=True):
-            if not 0 <= i < length:
-                raise HQSAMError(
-                    f"plane {indices}: {axis} = {i} is outside {self.name}, "
-                    f"choose {axis} from 0 to {length - 1}"
-                )
-        return indices
+        axes = displayed_axes(self.axes, vertical, horizontal)
+        kept = [i for i, a in enumerate(axes) if a in "yx" or self.shape[i] > 1]
+        turned = copy(self)
+        turned.array_axes = displayed_axes(self.array_axes, vertical, horizontal)
+        turned.axes = "".join(axes[i] for i in kept)
+        turned.shape = tuple(self.shape[i] for i in kept)
+        turned.scale = self.scale and tuple(self.scale[i] for i in kept)
+        turned.units = self.units and tuple(self.units[i] for i in kept)
+        lengths = dict(zip(turned.axes, turned.shape, strict=True))
+        turned.plane_axes = "".join(a for a in turned.axes if a not in "yxc")
+        turned.plane_shape = tuple(lengths[a] for a in turned.plane_axes)
+        levels = [self.levels[0]]
+        for level in self.levels[1:]:
+            finer = zip(turned.array_axes, level.shape, levels[-1].shape, strict=True)
+            if any(n < m for a, n, m in finer if a in "yx"):
+                levels.append(level)
+        turned.levels = tuple(levels)
+        number = dict(zip(self.plane_axes + "yx", self._orientation, strict=True))
+        before = dict(zip(turned.array_axes, self.array_axes, strict=True))
+        turned._orientation = tuple(number[before[a]] for a in turned.plane_axes + "yx")
+        return turned
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Describe which pixels this image shows, without saying where it lies.
+
+        Two images with the same fingerprint are read alike: a file and the napari layer that
+        shows one of its channels, or a file and its copy. What their pixels are is not in it.
+
+        Returns
+        -------
+        dict
+            Of JSON's types: ``"shapes"`` of all stored levels along `plane_axes`, y, x;
+            ``"axes"``, how these were numbered when the image was opened (0, 1, 2 unless
+            `displaying` has turned it); ``"dtype"``, ``"channels"`` and ``"rgb"``.
+        """
+        letters = self.plane_axes + "yx"
+        where = [self.array_axes.index(a) for a in letters]
+        stored = self.levels[: self._n_stored()]
+        return {
+            "shapes": [[int(level.shape[i]) for i in where] for level in stored],
+            "axes": list(self._orientation),
+            "dtype": self.dtype.name,
+            "channels": [int(self._numbers[c]) for c in self.channels],
+            "rgb": bool(self.rgb),
+        }
+
+    def check_plane(self, plane: Sequence[int]) -> tuple[int, ...]:
+        """Return `plane` as ints, or raise HQSAMError if it is no plane of this image."""
+        return check_plane(plane, self.plane_axes, self.plane_shape, self.name)
 
     def read(
         self, plane: Sequence[int], y0: int, x0: int, y1: int, x1: int, level: int = 0
@@ -180,22 +249,17 @@ class ImageSource:
         """Read several boxes; of a dask array, chunks that they share are computed once."""
         array = self._level(level)
         height, width = self.yx_shape(level)
-        requests: list[list[tuple[Any, ...]]] = []
+        requests: list[dict[str, Any]] = []
         for plane, y0, x0, y1, x1 in boxes:
             if not (0 <= y0 < y1 <= height and 0 <= x0 < x1 <= width):
                 raise HQSAMError(
                     f"{self.name}: the box {y0},{x0},{y1},{x1} is outside the plane of "
                     f"{height} x {width} pixels"
                 )
-            spans = {"y": slice(int(y0), int(y1)), "x": slice(int(x0), int(x1))}
-            spans.update(self._plane_index(plane, array))
-            requests.append(self._requests(spans))
-        indices = [index for request in requests for index in request]
-        blocks = iter(fetch(array, indices, self.name))
-        return [
-            self._assemble([next(blocks) for _ in request], box)
-            for request, box in zip(requests, boxes, strict=True)
-        ]
+            box = {"y": slice(int(y0), int(y1)), "x": slice(int(x0), int(x1))}
+            requests.append(box | self._plane_index(plane, array))
+        where = str(self.path or self.name)
+        return read_boxes(array, self.array_axes, requests, self.channels, self.dtype, where)
 
     def close(self) -> None:
         """Close the file behind the image; nothing can be read afterwards."""
@@ -225,41 +289,8 @@ class ImageSource:
             )
         return self.levels[level]
 
-    def _choose_channels(self, channels: int | Sequence[int] | None) -> tuple[int, ...]:
-        if channels is None:
-            return tuple(range(min(self.n_channels, 3)))
-        try:
-            wanted = [channels] if isinstance(channels, (int, np.integer)) else list(channels)
-            chosen = tuple(operator.index(c) for c in wanted)
-        except TypeError:
-            raise HQSAMError(f"channels {channels!r}: give one to three channel numbers") from None
-        if not 1 <= len(chosen) <= 3:
-            raise HQSAMError(f"channels {channels!r}: give one, two or three channel numbers")
-        if not all(0 <= c < self.n_channels for c in chosen):
-            raise HQSAMError(
-                f"channels {channels!r}: {self.name} has {self.n_channels} channel(s), "
-                "counted from 0"
-            )
-        return chosen
-
-    def _per_axis(
-        self, values: Sequence[Any] | None, what: str, convert: Callable[[Any], Any]
-    ) -> tuple[Any, ...] | None:
-        """Match values to `array_axes`, or to them without c, and keep those of `axes`."""
-        if values is None:
-            return None
-        for axes in (self.array_axes, self.array_axes.replace("c", "")):
-            if len(values) == len(axes):
-                try:
-                    of = {a: convert(v) for a, v in zip(axes, values, strict=True)}
-                except (TypeError, ValueError):
-                    break
-                missing = 1.0 if what == "scale" else PIXEL
-                return tuple(of.get(a, missing) for a in self.axes)
-        raise HQSAMError(
-            f'{what} {values!r}: give one value for each of the axes "{self.array_axes}"'
-            + (", each greater than 0" if what == "scale" else "")
-        )
+    def _n_stored(self) -> int:
+        return sum(not isinstance(level, VirtualLevel) for level in self.levels)
 
     def _plane_index(self, plane: Sequence[int], array: Any) -> dict[str, Any]:
         """Index of a plane in the array of a level, whose z may be shrunk as well."""
@@ -270,110 +301,10 @@ class ImageSource:
             index[axis] = (2 * i + 1) * here // (2 * length)
         return index
 
-    def _requests(self, spans: dict[str, Any]) -> list[tuple[Any, ...]]:
-        """One index into the array, or one per channel where these lie far apart."""
-        low, high = min(self.channels), max(self.channels) + 1
-        adjacent = high - low <= 4
-        selections: list[Any] = [slice(low, high)] if adjacent else list(self.channels)
-        if "c" not in self.array_axes:
-            selections = [0]
-        return [
-            tuple(s if a == "c" else spans.get(a, 0) for a in self.array_axes) for s in selections
-        ]
 
-    def _assemble(self, blocks: list[NDArray[Any]], box: Box) -> NDArray[Any]:
-        """Bring what was read for one box to (y, x, channel)."""
-        together = blocks[0].ndim == 3
-        kept = [a for a in self.array_axes if a in "yx" or (a == "c" and together)]
-        order = [kept.index(a) for a in ("yxc" if together else "yx")]
-        planes = [np.transpose(block, order) for block in blocks]
-        if together:
-            low = min(self.channels)
-            chosen = [c - low for c in self.channels]
-            pixels = planes[0]
-            if chosen != list(range(pixels.shape[2])):
-                pixels = pixels[:, :, chosen]
-        else:
-            pixels = planes[0][:, :, None] if len(planes) == 1 else np.stack(planes, axis=-1)
-        expected = (box[3] - box[1], box[4] - box[2], len(self.channels))
-        if pixels.shape != expected:
-            raise HQSAMError(
-                f"{self.name}: {pixels.shape} pixels came back for a box of {expected}; "
-                "the array is damaged"
-            )
-        if pixels.dtype == bool:
-            return pixels.astype(np.uint8)
-        return pixels.astype(self.dtype, copy=False)
+def __getattr__(name: str) -> Any:
+    if name == "open_image":  # it moved to images.open
+        from napari_hqsam.images.open import open_image
 
-
-def open_image(
-    image: Any,
-    *,
-    axes: str | None = None,
-    channels: int | Sequence[int] | None = None,
-    scale: Sequence[float] | None = None,
-    units: str | Sequence[object] | None = None,
-) -> ImageSource:
-    """Wrap an image, wherever it lies, as an `ImageSource`; no pixels are read.
-
-    Parameters
-    ----------
-    image : array-like, sequence of array-like, str, or path
-        A numpy, dask or zarr array, a list of pyramid levels (finest first), or the path of a
-        TIFF, PNG or JPEG file or of a zarr folder. Any real numeric or boolean dtype.
-    axes : str, optional
-        One letter per dimension, such as ``"tczyx"`` or ``"yxc"``; without it the file tells, or
-        `guess_axes` for an array.
-    channels : int or sequence of int, optional
-        One to three channels: one is shown to the network as grey, two as red and green, three
-        as red, green, blue. By default the first three, or as many as there are; of an RGBA
-        image the colours.
-    scale : sequence of float, optional
-        Physical step along each axis; the axis c may be left out.
-    units : str or sequence, optional
-        Unit of z, y and x, or one per axis; the axis c may be left out.
-
-    Raises
-    ------
-    HQSAMError
-        If the image cannot be opened or used, or an option does not fit it.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> source = open_image(np.zeros((30, 512, 512), "uint16"), scale=(2, 0.5, 0.5), units="µm")
-    >>> source.axes, source.plane_axes, source.read((7,), 0, 0, 64, 64).shape
-    ('zyx', 'z', (64, 64, 1))
-    """
-    if isinstance(image, ImageSource):
-        raise HQSAMError("image: it is open already; use it as it is")
-    if isinstance(image, (str, os.PathLike)):
-        from napari_hqsam.images.files import open_file
-
-        file = open_file(image)
-        try:
-            return ImageSource(
-                file.levels,
-                file.axes if axes is None else axes,
-                channels=channels,
-                scale=file.scale if scale is None else scale,
-                units=file.units if units is None else units,
-                rgb=file.rgb if axes is None else None,
-                name=file.name,
-                path=file.path,
-                close=file.close,
-            )
-        except HQSAMError:
-            file.close()
-            raise
-    levels = as_levels(image)
-    if axes is None:
-        axes = guess_axes(levels[0].shape)
-    return ImageSource(levels, axes, channels=channels, scale=scale, units=units)
-
-
-def _positive(value: Any) -> float:
-    step = float(value)
-    if not (step > 0 and math.isfinite(step)):
-        raise ValueError(value)
-    return step
+        return open_image
+    raise AttributeError(name)

@@ -16,6 +16,7 @@ import numpy as np
 
 from napari_hqsam.errors import HQSAMError
 from napari_hqsam.images.files import FileImage, check_chunk
+from napari_hqsam.images.lazy import MappedArray
 from napari_hqsam.images.units import PIXEL, unit_name
 
 _MAX_PAGES = 1_000_000
@@ -26,8 +27,8 @@ _SAMPLED_PAGES = 256
 def open_tiff(path: Path) -> FileImage:
     """Open the first image of a TIFF file without reading its pixels.
 
-    Pixels that lie uncompressed in one piece, as ImageJ writes them, become a memory map, so that
-    a box costs only its own rows; all others are zarr arrays over the file's tiles or strips.
+    Pixels that lie uncompressed in one piece, as ImageJ writes them, are mapped, so that a box
+    costs only its own rows; all others are zarr arrays over the file's tiles or strips.
 
     Parameters
     ----------
@@ -115,7 +116,7 @@ def _open(path: Path, tif: Any) -> FileImage:
             break
         levels.append(_lazy(path, tif, series, i))
     _check_planes(path, tif, series)
-    mapped = all(isinstance(level, np.memmap) for level in levels)
+    mapped = all(isinstance(level, MappedArray) for level in levels)
     axes = _axes(series.axes)
     steps, channel_names = _metadata(tif, keyframe)
     scale = units = None
@@ -138,12 +139,12 @@ def _open(path: Path, tif: Any) -> FileImage:
 
 
 def _lazy(path: Path, tif: Any, series: Any, index: int) -> Any:
-    """A level as a memory map, or as a zarr array."""
+    """A level as a map of the file, or as a zarr array."""
     level = series.levels[index]
     dtype = np.dtype(level.dtype)
     if level.dataoffset is not None and level.keyframe.is_memmappable and not level.is_multifile:
         kind = dtype.newbyteorder(tif.byteorder)
-        return np.memmap(path, kind, "r", level.dataoffset, level.shape)
+        return MappedArray(path, kind, level.dataoffset, tuple(level.shape))
     chunk = level.keyframe.chunks
     check_chunk(tuple(chunk), dtype.itemsize, path)
     import zarr

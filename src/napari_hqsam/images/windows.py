@@ -13,7 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_hqsam.errors import HQSAMError
+
 MAX_MAGNIFICATION = 8
+# Neighbours of a grid share this part of their side: a multiple of 1/4 puts a grid's windows among
+# those that `window_around` chooses from.
+OVERLAP = 0.25
 # A window is at least this many times as large as its object, so that there is context to see.
 CONTEXT = 1.6
 # Origins lie on a grid of this share of the side, so that a moved box keeps its window.
@@ -123,3 +128,74 @@ def window_around(
         origin.append(int(min(max(start, 0), max(n - side, 0))))
     shape = tuple(min(side, n - o) for n, o in zip(plane_shape, origin, strict=True))
     return Window(plane, level, (origin[0], origin[1]), side, (shape[0], shape[1]), input_size)
+
+
+def grid(
+    plane_shape: tuple[int, int],
+    input_size: int,
+    octave: int = 0,
+    *,
+    overlap: float = OVERLAP,
+    plane: tuple[int, ...] = (),
+    level: int = 0,
+    region: tuple[float, float, float, float] | None = None,
+) -> list[Window]:
+    """Windows that cover a plane; those at its lower and right edge are shifted inside.
+
+    The grid depends on the plane alone: two regions that touch share windows.
+
+    Parameters
+    ----------
+    plane_shape : tuple of int
+        (height, width) of the plane.
+    input_size : int
+        S.
+    octave : int
+        A window's side is S · 2**octave: 0 is 1:1, above it the image is shrunk, below magnified.
+    overlap : float
+        Of neighbours, as a share of the side; 0 ≤ overlap < 1.
+    plane, level
+        As for `Window`.
+    region : (y0, x0, y1, x1), optional
+        Half-open, in pixels: only the windows that meet it.
+
+    Returns
+    -------
+    list of Window
+        Row by row. One window with the whole plane if it is no larger than a side.
+
+    Raises
+    ------
+    HQSAMError
+        If `overlap` is out of range.
+    """
+    if not 0 <= overlap < 1:
+        raise HQSAMError(f"overlap {overlap}: give a share of the window's side, 0 up to below 1")
+    side = round(input_size * 2.0**octave)
+    if side >= max(plane_shape):
+        return [whole_plane(plane_shape, input_size, plane, level)]
+    step = max(1, round(side * (1 - overlap)))
+    low, high = (0.0, 0.0), tuple(float(n) for n in plane_shape)
+    if region is not None:
+        low, high = region[:2], region[2:]
+    starts = []
+    for n, a, b in zip(plane_shape, low, high, strict=True):
+        last = max(n - side, 0)
+        count = math.ceil(last / step) + 1
+        first = max(0, math.floor((min(a, n - 1) - side) / step))
+        stop = min(count, math.ceil(b / step) + 1)
+        at = [min(i * step, last) for i in range(first, stop)]
+        at += [last] if stop >= count - 1 and last not in at else []
+        starts.append([o for o in at if o < b and o + side > a])
+    return [
+        Window(
+            plane,
+            level,
+            (y, x),
+            side,
+            (min(side, plane_shape[0] - y), min(side, plane_shape[1] - x)),
+            input_size,
+        )
+        for y in starts[0]
+        for x in starts[1]
+    ]
