@@ -76,7 +76,7 @@ class BoxModel:
         h, w = pixels.shape[-2:]
         return F.pad(pixels, (0, self.input_size - w, 0, self.input_size - h))
 
-    def encode(self, images: Tensor) -> TileFeatures:
+    def encode(self, images: Tensor, between: object = None) -> TileFeatures:
         return TileFeatures(torch.zeros(1, 1, 16, 16), torch.zeros(1, 1, 64, 64))
 
     def decode(

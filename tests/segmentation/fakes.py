@@ -44,7 +44,7 @@ class LookingGlass:
         h, w = pixels.shape[-2:]
         return F.pad(pixels / 127.5 - 1, (0, self.input_size - w, 0, self.input_size - h))
 
-    def encode(self, images: Tensor) -> TileFeatures:
+    def encode(self, images: Tensor, between: object = None) -> TileFeatures:
         assert images.shape == (1, 3, self.input_size, self.input_size)
         with self._lock:
             self.encoded += 1

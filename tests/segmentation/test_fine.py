@@ -103,17 +103,15 @@ def test_too_many_windows_become_coarser_ones(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_blend_of_the_same_is_the_same() -> None:
     torch.manual_seed(0)
-    window = whole_plane((90, 120), 64)
     logits = torch.randn(90, 120)
-    blend = Blend(logits, window)
+    blend = Blend(logits, (0, 0))
     for y, x in itertools.product((0, 30, 58), (0, 40, 88)):
         blend.add(logits[y : y + 32, x : x + 32], Window((), 0, (y, x), 32, (32, 32), 64))
     torch.testing.assert_close(blend.result(), logits)
 
 
 def test_a_fine_window_wins_where_it_looks() -> None:
-    window = whole_plane((90, 120), 64)
-    blend = Blend(torch.full((90, 120), -1.0), window)
+    blend = Blend(torch.full((90, 120), -1.0), (0, 0))
     blend.add(torch.full((32, 32), 1.0), Window((), 0, (20, 20), 32, (32, 32), 64))
     result = blend.result()
     assert result[36, 36] > 0.9
@@ -168,3 +166,14 @@ def test_the_windows_of_an_object_are_encoded_once() -> None:
     before = seg.model.encoded
     seg.predict(box=(31, 0, 469, 619), fine=True)
     assert seg.model.encoded == before
+
+
+def test_nothing_grows_far_out_of_its_box() -> None:
+    """A branch that leaves the box goes on in the fine windows, which do not show the box."""
+    truth = tree(width=9)
+    image = np.where(truth, 255, 0).astype(np.uint8)
+    seg = looking(image, 256)
+    box = (30, 0, 300, 619)
+    fine = seg.predict(box=box, fine=True)
+    assert fine.bbox[2] <= 300 + 1 + 0.05 * 270 + 1
+    assert fine.area > 0.8 * truth[30:301].sum()

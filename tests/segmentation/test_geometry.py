@@ -106,7 +106,7 @@ def test_a_click_on_a_large_disc_keeps_its_window() -> None:
     seg = segmenter(truth * np.uint8(200))
     mask = seg.predict(points=[(100, 120)])
     assert mask.window.shape == (200, 240)
-    assert len(seg.cache) == 1
+    assert len(seg.features.cache) == 1
     assert wrong_beyond(mask, truth, 4) == 0
 
 

@@ -7,17 +7,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
+from napari_hqsam.errors import HQSAMError
 from napari_hqsam.images.windows import Window, whole_plane
 from napari_hqsam.segmentation import Mask
-from napari_hqsam.segmentation.mask import OUTSIDE, mask_from_logits, move_logits, upscale
+from napari_hqsam.segmentation.mask import OUTSIDE, mask_from_logits, move_logits, seen, upscale
 
 
 def mask_of(logits: np.ndarray, origin: tuple[int, int] = (0, 0)) -> Mask:
     h, w = logits.shape
     window = Window((2,), 0, origin, 64, (h, w), 64)
     low = torch.zeros(16, 16)
-    return mask_from_logits(torch.from_numpy(logits), window, 0.75, low, low)
+    return mask_from_logits(torch.from_numpy(logits), window.origin, window, 0.75, low, low)
 
 
 def drawn(y0: int, x0: int, y1: int, x1: int, shape: tuple[int, int] = (64, 64)) -> np.ndarray:
@@ -91,7 +93,7 @@ def test_masks_are_compared_by_identity() -> None:
 def test_of_sam_alone_there_are_no_hq_logits() -> None:
     window = whole_plane((64, 64), 64)
     low = torch.full((16, 16), 2.0, dtype=torch.bfloat16)
-    mask = mask_from_logits(torch.ones(64, 64), window, 0.5, low, None)
+    mask = mask_from_logits(torch.ones(64, 64), window.origin, window, 0.5, low, None)
     assert mask.low_res_hq is None
     assert mask.low_res_sam.dtype == np.float32
     assert mask.low_res_sam[0, 0] == 2
@@ -155,3 +157,41 @@ def test_logits_of_a_window_elsewhere_say_nothing_is_there() -> None:
     target = Window((), 0, (300, 300), 128, (128, 128), 256)
     moved = move_logits(torch.full((64, 64), 5.0), source, target)
     torch.testing.assert_close(moved, torch.full((64, 64), OUTSIDE))
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (300, 200), (40, 61), (1, 90)])
+def test_upscaling_is_sams(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    window = whole_plane(shape, 64)
+    logits = torch.randn(2, 1, 16, 16)
+    mh, mw = window.model_shape
+    model = F.interpolate(logits, (64, 64), mode="bilinear")[:, :, :mh, :mw]
+    expected = F.interpolate(model, shape, mode="bilinear")[:, 0]
+    torch.testing.assert_close(upscale(logits, window), expected)
+
+
+def test_a_part_is_upscaled_as_in_the_whole() -> None:
+    torch.manual_seed(0)
+    window = Window((), 0, (30, 40), 200, (200, 180), 64)
+    logits = torch.randn(1, 1, 16, 16)
+    whole = upscale(logits, window)
+    part = upscale(logits, window, (31, 7, 120, 133))
+    torch.testing.assert_close(part, whole[:, 31:120, 7:133])
+
+
+def test_what_is_seen_holds_every_pixel_above() -> None:
+    torch.manual_seed(0)
+    window = Window((), 0, (30, 40), 500, (500, 380), 64)
+    logits = torch.full((3, 1, 16, 16), -9.0)
+    logits[1, 0, 5, 6], logits[2, 0, 8, 4] = 12, 3
+    y0, x0, y1, x1 = seen(logits, window, -2.0)
+    above = (upscale(logits, window) > -2).any(dim=0)
+    assert above[y0:y1, x0:x1].sum() == above.sum() > 0
+    assert (y1 - y0) * (x1 - x0) < 0.3 * 500 * 380
+    assert seen(torch.full((1, 1, 16, 16), -9.0), window, -2.0) == (0, 0, 0, 0)
+
+
+def test_a_mask_larger_than_memory_is_refused() -> None:
+    window = whole_plane((10**6, 10**6), 64)
+    with pytest.raises(HQSAMError, match=r"too large for one mask: work on a coarser level"):
+        seen(torch.ones(1, 1, 16, 16), window, 0.0)

@@ -70,7 +70,7 @@ def test_equals_the_official_predictor(segmenter: Segmenter) -> None:
         full = mask.full(segmenter.plane_shape)
         rows = full.sum(axis=1)[:: len(full) // 16]
         assert np.abs(rows - case["rows"]).max() <= 1
-    assert len(segmenter.cache) == 1
+    assert len(segmenter.features.cache) == 1
 
 
 def test_with_8_bit_resizing_it_is_as_good_as_equal(segmenter: Segmenter) -> None:

@@ -104,7 +104,7 @@ def test_a_correction_keeps_its_window_and_gives_the_logits_back() -> None:
         points=[(99, 199), (120, 220)], labels=[0, 1], box=(100, 200, 139, 239), previous=first
     )
     assert second.window == first.window
-    assert len(seg.cache) == 1
+    assert len(seg.features.cache) == 1
     given = seg.model.batches[-1]
     assert given.labels.tolist() == [[0, 1]]
     np.testing.assert_array_equal(given.masks[0, 0], first.low_res_sam)

@@ -13,6 +13,7 @@ import typer
 from napari_hqsam import __version__
 from napari_hqsam.cli.console import complain
 from napari_hqsam.cli.demo import demo
+from napari_hqsam.cli.embed import embed
 from napari_hqsam.cli.evaluate import evaluate
 from napari_hqsam.cli.models import models
 from napari_hqsam.cli.segment import segment
@@ -50,7 +51,7 @@ def _options(
 
 _app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
 _app.callback()(_options)
-for _command in (segment, models, demo, train, evaluate):
+for _command in (segment, embed, models, demo, train, evaluate):
     _app.command()(_command)
 
 

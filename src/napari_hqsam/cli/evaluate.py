@@ -15,6 +15,7 @@ from napari_hqsam.cli.console import progress_bar, warn
 from napari_hqsam.cli.data_sets import SPLITS, Files, data_sets, read_files
 from napari_hqsam.cli.label_image import check_folder
 from napari_hqsam.cli.models import load
+from napari_hqsam.cli.options import Checkpoint, Device, Model
 from napari_hqsam.errors import HQSAMError
 
 if TYPE_CHECKING:
@@ -40,15 +41,9 @@ def evaluate(
             "--out", "-o", metavar="FOLDER", help="Folder for the report; made if need be."
         ),
     ],
-    model: Annotated[
-        str, typer.Option(metavar="NAME", help="A name from `napari-hqsam models`.")
-    ] = "micro",
-    checkpoint: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Weights of your own for that model.")
-    ] = None,
-    device: Annotated[
-        str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")
-    ] = "auto",
+    model: Model = "micro",
+    checkpoint: Checkpoint = None,
+    device: Device = "auto",
     prompt: Annotated[
         list[str] | None,
         typer.Option(

@@ -12,11 +12,20 @@ import typer
 from napari_hqsam.cli.console import progress_bar, warn
 from napari_hqsam.cli.label_image import LabelImage, check_output
 from napari_hqsam.cli.models import load
+from napari_hqsam.cli.options import (
+    Axes,
+    Channels,
+    Checkpoint,
+    Contrast,
+    Device,
+    Level,
+    Model,
+    contrast_limits,
+)
 from napari_hqsam.cli.prompts import (
     PromptedObject,
     from_options,
     from_table,
-    numbers,
     whole_numbers,
 )
 from napari_hqsam.errors import HQSAMError
@@ -30,7 +39,7 @@ if TYPE_CHECKING:
 
 def segment(
     image: Annotated[
-        Path, typer.Argument(metavar="IMAGE", help="TIFF, PNG, JPEG, or OME-Zarr folder.")
+        str, typer.Argument(metavar="IMAGE", help="TIFF, PNG, JPEG, OME-Zarr folder or URL.")
     ],
     out: Annotated[
         Path,
@@ -60,39 +69,23 @@ def segment(
             metavar="CSV", help="Table of prompts, columns object,kind,y,x,y0,x0,y1,x1,z,t."
         ),
     ] = None,
-    model: Annotated[
-        str, typer.Option(metavar="NAME", help="A name from `napari-hqsam models`.")
-    ] = "micro",
-    checkpoint: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Weights of your own for that model.")
-    ] = None,
-    device: Annotated[
-        str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")
-    ] = "auto",
+    model: Model = "micro",
+    checkpoint: Checkpoint = None,
+    device: Device = "auto",
     mode: Annotated[
         str,
         typer.Option(
             metavar="MODE", help="hq+sam (the paper's sum), hq (the HQ token alone) or sam."
         ),
     ] = "hq+sam",
-    channels: Annotated[
-        str | None, typer.Option(metavar="C,..", help="One to three channels to look at, from 0.")
+    channels: Channels = None,
+    contrast: Contrast = None,
+    axes: Axes = None,
+    level: Level = 0,
+    store: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder that keeps features, as `embed` fills it."),
     ] = None,
-    contrast: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="LO,HI",
-            help="Intensities that become black and white; once, or once for each channel. "
-            "By default percentiles of the image.",
-        ),
-    ] = None,
-    axes: Annotated[
-        str | None,
-        typer.Option(metavar="LETTERS", help="What each dimension is, such as zyx, if misread."),
-    ] = None,
-    level: Annotated[
-        int, typer.Option(metavar="N", help="Pyramid level to work on, 0 the finest.")
-    ] = 0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the label image if it exists.")
     ] = False,
@@ -115,30 +108,32 @@ def segment(
     if prompts is not None and (box or point or negative):
         raise HQSAMError("--prompts with --box or --point: put them all into the table")
     model_info(model)  # an unknown name is told before anything is read
-    limits = [numbers("--contrast", text, "lo,hi") for text in contrast or ()]
+    limits = contrast_limits(contrast)
     index = None if plane is None else whole_numbers("--plane", plane)
     chosen = None if channels is None else whole_numbers("--channels", channels)
     with open_image(image, axes=axes, channels=chosen) as source:
         target, stack = out.expanduser(), bool(source.plane_axes)
-        check_output(target, image.expanduser(), planes=stack, overwrite=overwrite)
+        check_output(target, Path(image).expanduser(), planes=stack, overwrite=overwrite)
         if prompts is None:
             objects = from_options(box or (), point or (), negative or (), index, source, level)
         else:
             objects = from_table(prompts, index, source, level)
-        labels = LabelImage(source, level, max(item.label for item in objects))
+        highest = max(item.label for item in objects)
 
         from napari_hqsam.modeling import describe_device
         from napari_hqsam.segmentation import Segmenter
 
-        segmenter = Segmenter(
-            source,
-            level=level,
-            contrast_limits=(limits[0] if len(limits) == 1 else limits) or None,
-            model=load(model, checkpoint, device),
-        )
-        masks = predict(segmenter, objects, mode)
-    areas = draw(objects, masks, labels)
-    labels.write(target)
+        with LabelImage(source, target, level=level, highest=highest) as labels:
+            segmenter = Segmenter(
+                source,
+                level=level,
+                contrast_limits=limits,
+                model=load(model, checkpoint, device),
+                store=store,
+            )
+            masks = predict(segmenter, objects, mode)
+            areas = draw(objects, masks, labels)
+            labels.write()
     Console().print(_table(objects, masks, areas, labels))
     on = describe_device() if device == "auto" else str(segmenter.model.device)
     typer.echo(f"{model} ({mode}) on {on}")
@@ -166,7 +161,7 @@ def draw(objects: Sequence[PromptedObject], masks: Sequence[Mask], labels: Label
     """Draw the masks in their order; the pixels that each one got."""
     areas = []
     for item, mask in zip(objects, masks, strict=True):
-        areas.append(mask.draw(labels.plane(item.plane), item.label))
+        areas.append(labels.draw(mask, item.label, item.plane))
         where = f" on plane {','.join(map(str, item.plane))}" if item.plane else ""
         if mask.area == 0:
             warn(f"object {item.name}{where} is empty: move its prompts, or add some")

@@ -101,7 +101,7 @@ def evaluate(
         }
         axes = "yx" if item.image.ndim == 2 else "yxc"
         with Segmenter(item.image, axes=axes, model=model) as segmenter:
-            cache = segmenter.cache = _TimedCache()
+            cache = segmenter.features.cache = _TimedCache()
             for kind in kinds:
                 interview = _Interview(segmenter, cache, kind, chosen, item, seed)
                 answers = interview.follow(objects) if kind.then else interview.once(objects)

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_hqsam.images.windows import Window
+from napari_hqsam.images.windows import OVERLAP, Window
 from napari_hqsam.modeling import HQSam, Mode, PromptBatch, TileFeatures
 from napari_hqsam.segmentation.mask import Mask, trimmed, upscale, window_logits
 from napari_hqsam.segmentation.prompts import Prompts
@@ -27,9 +27,10 @@ _WIDTH = 8.0
 _MAX_MAGNIFICATION = 2
 # More would keep a user waiting; the windows are coarser instead.
 _MOST_WINDOWS = 64
-_OVERLAP = 0.25
 # Weight of the rough logits beside those of a fine window, 1 in its middle.
 _ROUGH = 0.02
+# What a fine window adds may reach so far out of the user's box, as a share of its sides.
+_BOX_SLACK = 0.05
 
 
 def refine_boundary(
@@ -61,18 +62,46 @@ def refine_boundary(
     windows = fine_windows(mask, plane_shape)
     if not windows:
         return mask
+    (wy, wx), (h, w) = mask.window.origin, mask.window.shape
+    ends = np.array([(*v.origin, *np.add(v.origin, v.shape)) for v in windows] + [mask.bbox])
+    low = np.maximum(ends[:, :2].min(axis=0), (wy, wx))
+    high = np.minimum(ends[:, 2:].max(axis=0), (wy + h, wx + w))
+    origin = (int(low[0]), int(low[1]))
     with torch.inference_mode():
-        rough = upscale(torch.from_numpy(mask.low_res(mode))[None, None], mask.window)[0]
-        blend = Blend(rough, mask.window)
+        logits = torch.from_numpy(mask.low_res(mode))[None, None]
+        region = (*(low - (wy, wx)).tolist(), *(high - (wy, wx)).tolist())
+        rough = upscale(logits, mask.window, region)[0]
+        blend = Blend(rough, origin)
         for window in windows:
-            known = window_logits(rough, mask.window, window)
+            known = window_logits(rough, origin, window)
             prompts = _prompts(mask.prompts, window, known, model.device)
             only = torch.zeros(1, dtype=torch.long, device=model.device)
             decoded = model.decode(features(window), only, prompts, hq=mode != "sam")
             logits, _ = decoded.select(mode)
             blend.add(upscale(logits, window)[0].cpu(), window)
-        data, bbox = trimmed((blend.result() > 0).numpy(), mask.window.origin)
+        found = (blend.result() > 0).numpy()
+    if mask.prompts is not None and mask.prompts.box is not None:
+        _keep_near(found, origin, mask.prompts.box, mask)
+    data, bbox = trimmed(found, origin)
     return replace(mask, data=data, bbox=bbox)
+
+
+def _keep_near(
+    found: NDArray[np.bool_],
+    origin: tuple[int, int],
+    box: tuple[float, float, float, float],
+    rough: Mask,
+) -> None:
+    """Take away, in place, what grew out of the box: no fine window shows where the box ends."""
+    corners = np.array(box).reshape(2, 2)
+    slack = np.maximum((corners[1] - corners[0]) * _BOX_SLACK, 2)
+    low = np.maximum(np.round(corners[0] - slack).astype(int) - origin, 0)
+    high = np.maximum(np.round(corners[1] + slack).astype(int) + 1 - origin, 0)
+    allowed = np.zeros_like(found)
+    allowed[low[0] : high[0], low[1] : high[1]] = True
+    y0, x0, y1, x1 = rough.bbox
+    allowed[y0 - origin[0] : y1 - origin[0], x0 - origin[1] : x1 - origin[1]] |= rough.data
+    found &= allowed
 
 
 def _prompts(
@@ -136,9 +165,10 @@ def _boundary(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
 def _on_boundary(
     mask: Mask, boundary: NDArray[np.intp], octave: int, plane_shape: tuple[int, int]
 ) -> list[Window]:
+    """The windows of the plane's grid that a boundary (N, 2), within the mask, runs through."""
     rough = mask.window
     side = round(rough.input_size / 2.0**octave)
-    step = round(side * (1 - _OVERLAP))
+    step = round(side * (1 - OVERLAP))
     at = boundary + mask.bbox[:2]
     # Of each boundary pixel the grid cell of its window; the overlap lies half on either side.
     last = [max(0, math.ceil((n - side) / step)) for n in plane_shape]
@@ -163,31 +193,32 @@ def _on_boundary(
 
 
 class Blend:
-    """Logits of a rough window, into which those of fine windows are blended.
+    """Logits of a rough mask, into which those of fine windows are blended.
 
     Parameters
     ----------
     logits : Tensor
-        (h, w), on the pixels of `window`.
-    window : Window
+        (h, w), on the pixels of the plane from `origin` on.
+    origin : tuple of int
+        (y, x).
     """
 
-    def __init__(self, logits: Tensor, window: Window) -> None:
-        self.window = window
+    def __init__(self, logits: Tensor, origin: tuple[int, int]) -> None:
+        self.origin = origin
         self._sum = logits * _ROUGH
         self._weights = torch.full_like(logits, _ROUGH)
 
     def add(self, logits: Tensor, window: Window) -> None:
         """Blend in logits (h, w) of a fine window; their weight falls off towards its edges."""
-        low = np.maximum(window.origin, self.window.origin)
+        low = np.maximum(window.origin, self.origin)
         high = np.minimum(
-            np.add(window.origin, window.shape), np.add(self.window.origin, self.window.shape)
+            np.add(window.origin, window.shape), np.add(self.origin, self._sum.shape)
         )
         if (low >= high).any():
             return
         here, there = (
-            tuple(slice(a, b) for a, b in zip(low - w.origin, high - w.origin, strict=True))
-            for w in (window, self.window)
+            tuple(slice(a, b) for a, b in zip(low - origin, high - origin, strict=True))
+            for origin in (window.origin, self.origin)
         )
         weights = self._falling(window).to(logits.device)
         self._sum[there] += (logits * weights)[here]
@@ -195,7 +226,7 @@ class Blend:
 
     @staticmethod
     def _falling(window: Window) -> Tensor:
-        ramp = window.side * _OVERLAP
+        ramp = window.side * OVERLAP
         profiles = []
         for n in window.shape:
             i = torch.arange(n) + 0.5
@@ -203,5 +234,5 @@ class Blend:
         return profiles[0][:, None] * profiles[1]
 
     def result(self) -> Tensor:
-        """The blended logits (h, w) of the rough window."""
+        """The blended logits (h, w)."""
         return self._sum / self._weights

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_hqsam.errors import HQSAMError
 from napari_hqsam.images.windows import Window
 from napari_hqsam.modeling import Mode
 from napari_hqsam.segmentation.prompts import Prompts
 
+Region = tuple[int, int, int, int]
+"""(y0, x0, y1, x1), half-open."""
+
+# A mask and its logits take 17 bytes a pixel while they are made.
+MAX_PIXELS = 10_000**2
 # The logit of a pixel of which nothing is known but that the object was not seen there.
 OUTSIDE = -8.0
 
@@ -113,15 +122,42 @@ def trimmed(
     return mask[y0:y1, x0:x1], (oy + y0, ox + x0, oy + y1, ox + x1)
 
 
-def upscale(logits: Tensor, window: Window) -> Tensor:
+def seen(logits: Tensor, window: Window, above: float) -> Region:
+    """The part of a window in which any of the low-res logits (N, 1, S/4, S/4) is above a value.
+
+    Raises
+    ------
+    HQSAMError
+        If it has more pixels than a mask may have.
+    """
+    model = _at_model_size(logits, window).amax(dim=(0, 1)) > above
+    rows, columns = (model.any(dim=d).nonzero()[:, 0].tolist() for d in (1, 0))
+    if not rows:
+        return 0, 0, 0, 0
+    ends = []
+    for found, n, m in zip((rows, columns), window.shape, window.model_shape, strict=True):
+        # interpolation reaches to the next model pixel
+        start, stop = (found[0] - 1) * n / m, (found[-1] + 2) * n / m
+        ends.append((max(0, math.floor(start)), min(n, math.ceil(stop))))
+    (y0, y1), (x0, x1) = ends
+    if (y1 - y0) * (x1 - x0) > MAX_PIXELS:
+        raise HQSAMError(
+            f"an object of {y1 - y0} x {x1 - x0} pixels is too large for one mask: work on a "
+            "coarser level of the pyramid, or give a box around a part of it"
+        )
+    return y0, x0, y1, x1
+
+
+def upscale(logits: Tensor, window: Window, region: Region | None = None) -> Tensor:
     """Low-res logits (N, 1, S/4, S/4) → logits (N, h, w) on the pixels of the window.
 
-    SAM's post-processing: bilinear to S, without the padding, bilinear to the image.
+    SAM's post-processing: bilinear to S, without the padding, bilinear to the image. With a
+    `region`, (y0, x0, y1, x1) in pixels of the window, only that part is computed.
     """
-    size = (window.input_size, window.input_size)
-    mh, mw = window.model_shape
-    full = F.interpolate(logits, size, mode="bilinear")[:, :, :mh, :mw]
-    return F.interpolate(full, window.shape, mode="bilinear")[:, 0]
+    full = _at_model_size(logits, window)[:, 0]
+    y0, x0, y1, x1 = region or (0, 0, *window.shape)
+    rows = _interpolated(full, 1, window.shape[0], y0, y1)
+    return _interpolated(rows, 2, window.shape[1], x0, x1)
 
 
 def move_logits(logits: Tensor, source: Window, target: Window) -> Tensor:
@@ -129,18 +165,23 @@ def move_logits(logits: Tensor, source: Window, target: Window) -> Tensor:
 
     What the first window did not show counts as outside the object.
     """
-    return window_logits(upscale(logits[None, None], source)[0], source, target)
+    low = np.maximum(np.subtract(target.origin, source.origin), 0)
+    high = np.add(target.origin, target.shape) - source.origin
+    high = np.maximum(np.minimum(high, source.shape), low)
+    region = (int(low[0]), int(low[1]), int(high[0]), int(high[1]))
+    shown = upscale(logits[None, None], source, region)[0]
+    return window_logits(shown, tuple(low + source.origin), target)
 
 
-def window_logits(full: Tensor, source: Window, target: Window) -> Tensor:
-    """Logits (h, w) on the pixels of `source` as low-res logits (S/4, S/4) of `target`."""
-    low = np.maximum(source.origin, target.origin)
-    high = np.minimum(np.add(source.origin, source.shape), np.add(target.origin, target.shape))
-    there = full.new_full(target.shape, OUTSIDE)
+def window_logits(shown: Tensor, origin: Sequence[int], target: Window) -> Tensor:
+    """Logits (h, w) of the pixels from `origin` on as low-res logits (S/4, S/4) of `target`."""
+    low = np.maximum(origin, target.origin)
+    high = np.minimum(np.add(origin, shown.shape), np.add(target.origin, target.shape))
+    there = shown.new_full(target.shape, OUTSIDE)
     if (low < high).all():
-        (ty, tx), (sy, sx) = low - target.origin, low - source.origin
+        (ty, tx), (sy, sx) = low - target.origin, low - origin
         h, w = high - low
-        there[ty : ty + h, tx : tx + w] = full[sy : sy + h, sx : sx + w]
+        there[ty : ty + h, tx : tx + w] = shown[sy : sy + h, sx : sx + w]
     mh, mw = target.model_shape
     size = target.input_size
     model = F.interpolate(there[None, None], (mh, mw), mode="bilinear")
@@ -148,16 +189,35 @@ def window_logits(full: Tensor, source: Window, target: Window) -> Tensor:
     return F.interpolate(model, (size // 4, size // 4), mode="bilinear", antialias=True)[0, 0]
 
 
+def _at_model_size(logits: Tensor, window: Window) -> Tensor:
+    """(N, 1, S/4, S/4) → (N, 1, mh, mw), the model pixels that are not padding."""
+    mh, mw = window.model_shape
+    size = (window.input_size, window.input_size)
+    return F.interpolate(logits, size, mode="bilinear")[:, :, :mh, :mw]
+
+
+def _interpolated(x: Tensor, dim: int, length: int, start: int, stop: int) -> Tensor:
+    """Elements `start` to `stop` of what bilinear interpolation to `length` along `dim` gives."""
+    n = x.shape[dim]
+    at = (torch.arange(start, stop, device=x.device) + 0.5) * (n / length) - 0.5
+    at = at.clamp(0, n - 1)
+    low = at.long()
+    weight = (at - low).to(x.dtype).reshape([-1 if d == dim else 1 for d in range(x.ndim)])
+    after = (low + 1).clamp(max=n - 1)
+    return torch.lerp(x.index_select(dim, low), x.index_select(dim, after), weight)
+
+
 def mask_from_logits(
     logits: Tensor,
+    origin: tuple[int, int],
     window: Window,
     score: float,
     low_res_sam: Tensor,
     low_res_hq: Tensor | None,
     prompts: Prompts | None = None,
 ) -> Mask:
-    """Threshold logits (h, w) of a window at 0 and keep what lies inside the box."""
-    data, bbox = trimmed((logits > 0).cpu().numpy(), window.origin)
+    """Threshold logits (h, w), whose first pixel is at `origin` of the plane, at 0."""
+    data, bbox = trimmed((logits > 0).cpu().numpy(), origin)
     return Mask(
         data,
         bbox,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,26 +11,31 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from napari_hqsam.embedding import FeatureCache, encode_window
+from napari_hqsam.embedding.features import Features
+from napari_hqsam.embedding.job import Job
+from napari_hqsam.embedding.plan import plan_windows
+from napari_hqsam.embedding.queue import EncodeQueue, View, view_octave
+from napari_hqsam.embedding.store import EmbeddingStore
 from napari_hqsam.errors import HQSAMError
 from napari_hqsam.images.intensity import IntensityMapping
 from napari_hqsam.images.layer import limits_from_layer, source_from_layer
 from napari_hqsam.images.source import ImageSource, open_image
-from napari_hqsam.images.windows import Window, whole_plane, window_around
-from napari_hqsam.modeling import HQSam, Mode, TileFeatures
+from napari_hqsam.images.windows import OVERLAP, Window
+from napari_hqsam.modeling import HQSam, Mode
 from napari_hqsam.modeling.hq_sam import check_mode
+from napari_hqsam.segmentation.decode import decode_masks
 from napari_hqsam.segmentation.fine import refine_boundary
-from napari_hqsam.segmentation.fit import fitting_threshold
-from napari_hqsam.segmentation.mask import Mask, mask_from_logits, move_logits, upscale
-from napari_hqsam.segmentation.prompts import Prompts, to_batch
+from napari_hqsam.segmentation.mask import Mask, move_logits
+from napari_hqsam.segmentation.prompts import Prompts
+from napari_hqsam.segmentation.viewing import Viewing
 
 if TYPE_CHECKING:
     from typing import Self
 
-# A clicked object that turns out smaller than this share of its window is looked at magnified.
-_SMALL = 1 / 6
 # Prompts decoded at once.
 _BATCH = 32
+# How often a clicked object that its window has cut off is looked at in another.
+_MOST_STEPS = 2
 
 
 class Segmenter:
@@ -55,6 +61,13 @@ class Segmenter:
         A name from `list_models`, or what `load_model` returned.
     device : str
         "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", "mps". For a model given by name.
+    store : path or EmbeddingStore, optional
+        A folder in which the features of windows are looked up and kept.
+
+    Attributes
+    ----------
+    encoding : EncodeQueue
+        What is encoded ahead in the background, see `watch`.
 
     Raises
     ------
@@ -80,6 +93,7 @@ class Segmenter:
         scale: Sequence[float] | None = None,
         model: str | HQSam = "micro",
         device: str = "auto",
+        store: str | os.PathLike[str] | EmbeddingStore | None = None,
     ) -> None:
         if isinstance(image, ImageSource):
             self.source = image
@@ -96,10 +110,21 @@ class Segmenter:
 
             model = load_model(model, device=device)
         self.model = model
-        self.cache = FeatureCache()
+        if isinstance(store, (str, os.PathLike)):
+            store = EmbeddingStore.open(store, self.source, self.mapping, model)
+        self.features = Features(model, self.source, self.mapping, store)
+        self.encoding = EncodeQueue(self.features, level)
+        self._view: View | None = None
 
     @classmethod
-    def from_layer(cls, layer: Any, *, model: str | HQSam = "micro", device: str = "auto") -> Self:
+    def from_layer(
+        cls,
+        layer: Any,
+        *,
+        model: str | HQSam = "micro",
+        device: str = "auto",
+        store: str | os.PathLike[str] | EmbeddingStore | None = None,
+    ) -> Self:
         """Make a Segmenter for a napari Image layer, whichever reader opened it.
 
         Pixels, pyramid, scale, units and contrast limits come from the layer.
@@ -107,12 +132,12 @@ class Segmenter:
         Parameters
         ----------
         layer : napari.layers.Image
-        model, device
+        model, device, store
             As for `Segmenter`.
         """
         source = source_from_layer(layer)
         limits = limits_from_layer(layer)
-        return cls(source, contrast_limits=limits, model=model, device=device)
+        return cls(source, contrast_limits=limits, model=model, device=device, store=store)
 
     @property
     def plane_shape(self) -> tuple[int, int]:
@@ -217,33 +242,67 @@ class Segmenter:
     def choose_window(
         self, prompts: Prompts, plane: Sequence[int] = (), previous: Mask | None = None
     ) -> Window:
-        """The window in which `prompts` are decoded."""
-        index = tuple(plane)
-        lower, upper, spans = prompts.bounds()
-        corners = np.stack([lower, upper])
-        if spans:  # a box may reach over the edge
-            corners = np.clip(corners, 0, np.subtract(self.plane_shape, 1))
-        size, shape = self.model.input_size, self.plane_shape
-        if previous is not None:
-            kept = previous.window
-            same = (kept.plane, kept.level, kept.input_size) == (index, self.level, size)
-            if same and kept.contains(corners):
-                return kept
-        if not spans and max(shape) <= size:
-            return whole_plane(shape, size, index, self.level)
-        smallest = 0 if spans else size
-        return window_around(
-            corners[0], corners[1], shape, size, index, self.level, smallest=smallest
-        )
+        """The window in which `prompts` are decoded.
 
-    def features(self, window: Window) -> TileFeatures:
-        """Features of a window, encoded now if they are not in memory."""
-        return self.cache.get(
-            window, lambda w: encode_window(self.model, self.source, self.mapping, w)
+        It is sized for the object; a window encoded ahead (`watch`, `embed`) is taken instead where
+        the object can be seen in it as well.
+        """
+        return self._viewing(tuple(plane)).of(prompts, previous)
+
+    def watch(self, view: View | None) -> None:
+        """Encode ahead, in the background, what `view` shows, then what lies around it.
+
+        Parameters
+        ----------
+        view : View or None
+            None ends it. What is encoded is kept in memory, or in the store.
+        """
+        self._view = view
+        self.encoding.watch(view)
+
+    def embed(
+        self,
+        planes: Sequence[Sequence[int]] | None = None,
+        region: Sequence[float] | None = None,
+        octaves: Sequence[int] = (0,),
+        overlap: float = OVERLAP,
+    ) -> Job[Window, EmbeddingStore]:
+        """Encode windows into the store, so that prompts there are answered at once.
+
+        Parameters
+        ----------
+        planes : sequence of tuple of int, optional
+            All planes by default.
+        region : (y0, x0, y1, x1), optional
+            Half-open, in pixels; the whole plane by default.
+        octaves : sequence of int
+            0 encodes windows 1:1, 1 such as show twice as much, -1 magnified ones.
+        overlap : float
+            Of neighbouring windows, as a share of their side.
+
+        Returns
+        -------
+        Job
+            Iterate it for progress; closing it keeps what is done, and another job goes on there.
+
+        Raises
+        ------
+        HQSAMError
+            If there is no store, or an option is out of range.
+        """
+        store = self.features.store
+        if store is None:
+            raise HQSAMError("embed needs a place to keep features: give the Segmenter a store")
+        windows = plan_windows(
+            self.source, self.model.input_size, planes, region, octaves, overlap, self.level
+        )
+        return Job(
+            windows, self.features.store_one, lambda w: w in store, lambda: store
         )
 
     def close(self) -> None:
-        """Close the file behind the image, if there is one."""
+        """End the encoding in the background, and close the file behind the image."""
+        self.encoding.close()
         self.source.close()
 
     def __enter__(self) -> Self:
@@ -276,45 +335,40 @@ class Segmenter:
         found = self._decode(window, [prompts], [earlier], mode, multimask)[0]
         if kept or prompts.bounds()[2]:
             return found
-        closer = self._closer_window(prompts, found[0])
-        if closer is None:
-            return found
-        # With the first mask as a prompt the second is the better one; without, it often is worse.
-        known = torch.from_numpy(found[0].low_res_sam)
-        logits = move_logits(known, window, closer).numpy()
-        return self._decode(closer, [prompts], [logits], mode, multimask)[0]
+        viewing = self._viewing(index)
+        better = viewing.closer(prompts, found[0]) or viewing.wider(prompts, found[0])
+        for _ in range(_MOST_STEPS):
+            if better is None:
+                break
+            # With the first mask as a prompt the second is better; without, it often is worse.
+            known = torch.from_numpy(found[0].low_res_sam)
+            logits = move_logits(known, found[0].window, better).numpy()
+            found = self._decode(better, [prompts], [logits], mode, multimask)[0]
+            better = viewing.wider(prompts, found[0])
+        return found
+
+    def _viewing(self, plane: tuple[int, ...]) -> Viewing:
+        side = None
+        if self._view is not None:
+            side = self.model.input_size * 2.0 ** view_octave(self._view.zoom)
+        return Viewing(
+            self.plane_shape,
+            plane,
+            self.level,
+            self.model.input_size,
+            tuple(self.features.offered(plane)),
+            side,
+        )
 
     def _finish(self, mask: Mask, previous: Mask | None, mode: Mode, fine: bool | None) -> Mask:
         """What is done with a mask once its prompts are decoded."""
         prompts = mask.prompts
         assert prompts is not None
         if self.model.refines_parts if fine is None else fine:
-            mask = refine_boundary(mask, mode, self.plane_shape, self.model, self.features)
+            mask = refine_boundary(mask, mode, self.plane_shape, self.model, self.features.get)
         if previous is not None and prompts.only_cuts(previous.prompts):
             mask = mask.within(previous)
         return mask
-
-    def _closer_window(self, prompts: Prompts, mask: Mask) -> Window | None:
-        """A magnified window if the clicked object is small in the one it was found in."""
-        window = mask.window
-        y0, x0, y1, x1 = mask.bbox
-        extent = max(y1 - y0, x1 - x0)
-        if not 0 < extent < _SMALL * window.side:
-            return None
-        lower, upper, _ = prompts.bounds()
-        lower = np.minimum(lower, (y0, x0))
-        upper = np.maximum(upper, (y1 - 1, x1 - 1))
-        # Twice as wide as for a box: the first mask may have missed a part.
-        margin = (upper - lower) / 2
-        closer = window_around(
-            lower - margin,
-            upper + margin,
-            self.plane_shape,
-            window.input_size,
-            window.plane,
-            window.level,
-        )
-        return closer if closer.side < window.side else None
 
     def _decode(
         self,
@@ -324,31 +378,6 @@ class Segmenter:
         mode: Mode,
         multimask: bool,
     ) -> list[list[Mask]]:
-        """Masks of prompts of one form in one window: a list of candidates for each."""
-        with torch.inference_mode():
-            features = self.features(window)
-            batch = to_batch(prompts, window, previous, self.model.device)
-            image_index = torch.zeros(len(prompts), dtype=torch.long, device=self.model.device)
-            decoded = self.model.decode(features, image_index, batch, hq=mode != "sam")
-            logits, scores = decoded.select(mode, multimask)
-            sam, _ = decoded.select("sam", multimask)
-            out = []
-            for i in range(len(prompts)):
-                full = upscale(logits[i][:, None], window)
-                if self.model.trusts_boxes and prompts[i].box is not None:
-                    box = np.asarray(prompts[i].box) - np.tile(window.origin, 2)
-                    full = torch.stack([plane - fitting_threshold(plane, box) for plane in full])
-                out.append(
-                    [
-                        mask_from_logits(
-                            full[k],
-                            window,
-                            float(scores[i, k]),
-                            sam[i, min(k, sam.shape[1] - 1)],
-                            None if decoded.hq is None else decoded.hq[i, 0],
-                            prompts[i],
-                        )
-                        for k in range(logits.shape[1])
-                    ]
-                )
-            return out
+        features = self.features.get(window)
+        with self.features.gate.urgent():
+            return decode_masks(self.model, features, window, prompts, previous, mode, multimask)

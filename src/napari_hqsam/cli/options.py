@@ -1,0 +1,41 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_hqsam.cli.prompts import numbers
+
+Model = Annotated[str, typer.Option(metavar="NAME", help="A name from `napari-hqsam models`.")]
+Checkpoint = Annotated[
+    Path | None, typer.Option(metavar="PATH", help="Weights of your own for that model.")
+]
+Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")]
+Channels = Annotated[
+    str | None, typer.Option(metavar="C,..", help="One to three channels to look at, from 0.")
+]
+Contrast = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="LO,HI",
+        help="Intensities that become black and white; once, or once for each channel. "
+        "By default percentiles of the image.",
+    ),
+]
+Axes = Annotated[
+    str | None,
+    typer.Option(metavar="LETTERS", help="What each dimension is, such as zyx, if misread."),
+]
+Level = Annotated[int, typer.Option(metavar="N", help="Pyramid level to work on, 0 the finest.")]
+
+
+def contrast_limits(
+    texts: Sequence[str] | None,
+) -> tuple[float, ...] | list[tuple[float, ...]] | None:
+    """What --contrast says, as `Segmenter` takes it."""
+    limits = [numbers("--contrast", text, "lo,hi") for text in texts or ()]
+    return (limits[0] if len(limits) == 1 else limits) or None

@@ -1,0 +1,148 @@
+"""Which window an object is looked at in: the best one, or one that is at hand and nearly as good."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_hqsam.images.windows import Window, whole_plane, window_around
+from napari_hqsam.segmentation.mask import Mask
+from napari_hqsam.segmentation.prompts import Prompts
+
+# A clicked object that turns out smaller than this share of its window is looked at magnified.
+_SMALL = 1 / 6
+# What covers more of its window than this is no object that the window has cut off.
+_EVERYTHING = 0.9
+# How far from the edges of a prepared window a click must be, as a share of its side; and what a
+# box spans, as a share of that.
+_CLICK_MARGIN = 0.1
+_BOX_MARGIN = 0.15
+
+
+@dataclass(frozen=True)
+class Viewing:
+    """Chooses windows on one plane.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (height, width) of the plane.
+    plane : tuple of int
+    level : int
+    input_size : int
+        S.
+    offered : iterable of Window
+        Windows whose features are at hand: taken instead of the best one where the object can be
+        seen in them as well.
+    side : float
+        Side of a window in which a click is looked at, if several are offered.
+    """
+
+    shape: tuple[int, int]
+    plane: tuple[int, ...]
+    level: int
+    input_size: int
+    offered: Iterable[Window] = ()
+    side: float | None = None
+
+    def of(self, prompts: Prompts, previous: Mask | None = None) -> Window:
+        """The window for `prompts`; a correction keeps its window unless a prompt leaves it."""
+        lower, upper, spans = prompts.bounds()
+        corners = np.stack([lower, upper])
+        if spans:  # a box may reach over the edge
+            corners = np.clip(corners, 0, np.subtract(self.shape, 1))
+        if previous is not None:
+            kept = previous.window
+            same = (kept.plane, kept.level, kept.input_size) == (
+                self.plane,
+                self.level,
+                self.input_size,
+            )
+            if same and kept.contains(corners):
+                return kept
+        if spans:
+            return self._around(corners[0], corners[1])
+        side = self.side or self.input_size
+        margin = np.full(2, _CLICK_MARGIN)
+        fits = [w for w in self.offered if self._shows(w, corners, margin * w.side)]
+        if fits:
+            return min(fits, key=lambda w: (abs(math.log2(w.side / side)), _off(w, corners)))
+        if max(self.shape) <= self.input_size:
+            return whole_plane(self.shape, self.input_size, self.plane, self.level)
+        return window_around(
+            corners[0],
+            corners[1],
+            self.shape,
+            self.input_size,
+            self.plane,
+            self.level,
+            smallest=self.input_size,
+        )
+
+    def closer(self, prompts: Prompts, mask: Mask) -> Window | None:
+        """A magnified window if the clicked object is small in the one it was found in."""
+        extent = max(np.subtract(mask.bbox[2:], mask.bbox[:2]))
+        if not 0 < extent < _SMALL * mask.window.side:
+            return None
+        # Twice as wide as for a box: the first mask may have missed a part.
+        window = self._around(*self._reach(prompts, mask, 0.5))
+        return window if window.side < mask.window.side else None
+
+    def wider(self, prompts: Prompts, mask: Mask) -> Window | None:
+        """A larger window, or one beside it, if the window has cut the clicked object off."""
+        window = mask.window
+        (y0, x0), (h, w) = window.origin, window.shape
+        sides = (y0, x0, y0 + h, x0 + w)
+        ends = (0, 0, *self.shape)
+        cut = any(
+            at == side != end for at, side, end in zip(mask.bbox, sides, ends, strict=True)
+        )
+        if not cut or mask.area > _EVERYTHING * h * w:
+            return None
+        found = self._around(*self._reach(prompts, mask, 0.25))
+        return None if found == window else found
+
+    def _reach(
+        self, prompts: Prompts, mask: Mask, margin: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The box of a mask and of its prompts, widened on each side by a share of itself."""
+        lower, upper, _ = prompts.bounds()
+        lower = np.minimum(lower, mask.bbox[:2])
+        upper = np.maximum(upper, np.subtract(mask.bbox[2:], 1))
+        widened = (upper - lower) * margin
+        limit = np.subtract(self.shape, 1)
+        return np.clip(lower - widened, 0, limit), np.clip(upper + widened, 0, limit)
+
+    def _around(self, lower: NDArray[np.float64], upper: NDArray[np.float64]) -> Window:
+        best = window_around(lower, upper, self.shape, self.input_size, self.plane, self.level)
+        corners = np.stack([lower, upper])
+        margin = (upper - lower) * _BOX_MARGIN
+        fits = [
+            w
+            for w in self.offered
+            if best.side <= w.side <= 2 * best.side and self._shows(w, corners, margin)
+        ]
+        return min(fits, key=lambda w: (w.side, _off(w, corners)), default=best)
+
+    def _shows(
+        self, window: Window, corners: NDArray[np.float64], margin: NDArray[np.float64]
+    ) -> bool:
+        """Whether corners lie in a window, and so far from its edges, except those of the plane."""
+        if (window.level, window.input_size) != (self.level, self.input_size):
+            return False
+        low = np.subtract(window.origin, 0.5)
+        high = low + window.shape
+        low = np.where(np.equal(window.origin, 0), -np.inf, low + margin)
+        at_end = np.add(window.origin, window.shape) == self.shape
+        high = np.where(at_end, np.inf, high - margin)
+        return bool(((corners >= low) & (corners <= high)).all())
+
+
+def _off(window: Window, corners: Sequence[float] | NDArray[np.float64]) -> float:
+    """How far corners are from the middle of a window."""
+    middle = np.add(window.origin, np.divide(window.shape, 2)) - 0.5
+    return float(np.linalg.norm(np.mean(corners, axis=0) - middle))
