@@ -40,7 +40,7 @@ class Bright:
         x = pixels / 127.5 - 1
         return torch.nn.functional.pad(x, (0, 256 - w, 0, 256 - h), value=-1)
 
-    def encode(self, images: Tensor) -> TileFeatures:
+    def encode(self, images: Tensor, between: object = None) -> TileFeatures:
         self.encoded += 1
         grey = torch.nn.functional.avg_pool2d(images[:, :1], 4)
         return TileFeatures(grey, torch.full_like(grey, -9) if self.has_hq else None)
