@@ -31,10 +31,14 @@ def read_window(source: ImageSource, mapping: IntensityMapping, window: Window) 
         (1, 3, h, w), float32 in 0-255, (h, w) being `window.model_shape`. Resized by bilinear
         interpolation, with antialiasing where it shrinks.
     """
-    image = _read(source, mapping, window)
-    if image.shape[2:] == window.model_shape:
-        return image
-    return resize(image, window.model_shape)
+    return at_model_size(read_pixels(source, mapping, window), window)
+
+
+def at_model_size(pixels: Tensor, window: Window) -> Tensor:
+    """What `read_pixels` gives, in model pixels."""
+    if pixels.shape[2:] == window.model_shape:
+        return pixels
+    return resize(pixels, window.model_shape)
 
 
 def resize(images: Tensor, shape: tuple[int, int]) -> Tensor:
@@ -54,8 +58,11 @@ def encode_image(
         return model.encode(model.preprocess(image.to(model.device)), between)
 
 
-def _read(source: ImageSource, mapping: IntensityMapping, window: Window) -> Tensor:
-    """The window's pixels (1, 3, h, w) at a level at least as fine as the model's pixels."""
+def read_pixels(source: ImageSource, mapping: IntensityMapping, window: Window) -> Tensor:
+    """A window's pixels (1, 3, h, w), 0-255, at a level at least as fine as the model's pixels.
+
+    They are the same, bit by bit, on every computer; what a resize makes of them is not.
+    """
     fine = source.downsample(window.level)
     level = max(window.level, source.best_level(window.scale / max(fine)))
     coarse = source.downsample(level)

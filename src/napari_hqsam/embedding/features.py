@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 
 from napari_hqsam.embedding.cache import FeatureCache
-from napari_hqsam.embedding.encode import encode_image, read_window
+from napari_hqsam.embedding.encode import at_model_size, encode_image, read_pixels
 from napari_hqsam.embedding.gate import Gate
 from napari_hqsam.embedding.store import EmbeddingStore, StoreUnavailable, pixels_hash
 from napari_hqsam.errors import HQSAMError
@@ -131,12 +131,12 @@ class Features:
         stored = self.store.read(window) if self.store is not None else None
         if stored is not None and window in self._checked:
             return stored.features.to(self.model.device)
-        image = read_window(self.source, self.mapping, window)
-        digest = "" if self.store is None else pixels_hash(image)
+        pixels = read_pixels(self.source, self.mapping, window)
+        digest = "" if self.store is None else pixels_hash(pixels)
         if stored is not None and stored.pixels_hash == digest:
             self._checked.add(window)
             return stored.features.to(self.model.device)
-        features = encode_image(self.model, image, between)
+        features = encode_image(self.model, at_model_size(pixels, window), between)
         if self.store is not None:  # the first click equals the second
             features = self.store.round(features)
         if self.store is not None and self._writable:
