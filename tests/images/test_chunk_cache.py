@@ -133,6 +133,16 @@ def test_what_belongs_to_a_forgotten_array_is_freed() -> None:
     assert cache.nbytes == 0
 
 
+def test_an_array_may_be_collected_while_its_cache_is_locked() -> None:
+    cache = ChunkCache()
+    array = CachedArray((8,), np.dtype("u1"), (4,), lambda s: np.zeros(4, "u1"), cache)
+    array[...]
+    with cache._lock:
+        del array
+    cache.get("another", lambda: np.zeros(3, "u1"))
+    assert cache.nbytes == 3
+
+
 def test_a_failure_is_not_kept() -> None:
     fails = [True]
 

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numcodecs
 import numpy as np
 import pytest
 import zarr
 
 from napari_hqsam.errors import HQSAMError
-from napari_hqsam.images import open_image
+from napari_hqsam.images import ome_zarr, open_image
 from napari_hqsam.images.files import open_file
 
 IMAGE = np.random.default_rng(0).integers(0, 4000, (2, 4, 64, 96), dtype=np.uint16)
@@ -228,6 +230,24 @@ def test_codecs_that_run_code_and_objects_are_refused(tmp_path: Path, fields: di
     (path / "0.0").write_bytes(f"cbuiltins\nopen\n(V{evidence}\nVw\ntR.".encode())
     refused(path, "pickle" if "pickle" in str(fields) else "not numbers|cannot be used")
     assert not evidence.exists()
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"compressor": numcodecs.Pickle()},
+        {"filters": (numcodecs.Delta("u2"), numcodecs.Pickle())},
+        {
+            "codecs": [
+                {"name": "sharding_indexed", "configuration": {"codecs": [{"name": "x.pickle"}]}}
+            ]
+        },
+    ],
+)
+def test_pickles_are_refused_even_where_zarr_accepts_them(tmp_path: Path, metadata: dict) -> None:
+    array = SimpleNamespace(metadata=SimpleNamespace(to_dict=lambda: metadata))
+    with pytest.raises(HQSAMError, match="pickles, which can run code"):
+        ome_zarr._checked(tmp_path, array)
 
 
 @pytest.mark.parametrize("chunks", [[2**21, 2**20], [1, 2**40]])

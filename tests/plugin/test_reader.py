@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import gc
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 import tifffile
@@ -14,8 +16,8 @@ from npe2 import PluginManager, PluginManifest
 from PIL import Image
 
 import napari_hqsam
-from napari_hqsam.errors import HQSAMError
-from napari_hqsam.images.files import open_file
+from napari_hqsam.images import IntensityMapping, open_image
+from napari_hqsam.images.layer import limits_from_layers, source_from_layer, source_from_layers
 from napari_hqsam.labels.export import write_labels
 from napari_hqsam.plugin import reader, writer
 
@@ -141,11 +143,83 @@ def test_a_long_stack_opens_without_being_read(tmp_path: Path) -> None:
     assert layer.data.shape == (10**6, 2000, 2000)
 
 
-def test_a_plane_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "huge.zarr"
-    zarr.create_array(path, shape=(100_000, 100_000), chunks=(512, 512), dtype="u2")
-    with pytest.raises(HQSAMError, match=r"18\.6 GiB .*pyramid"):
-        reader.layers_of(open_file(path))
+def test_a_plane_over_8192_opens_with_a_virtual_pyramid(tmp_path: Path) -> None:
+    path = tmp_path / "large.zarr"
+    options = {"chunks": (1, 1000, 1000), "dtype": "u2"}
+    array = zarr.create_array(
+        path, shape=(2, 9000, 9000), dimension_names=["c", "y", "x"], **options
+    )
+    array[1, 5000:5400, 4000:4200] = 500
+    tracemalloc.start()
+    layers = read(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 150 * 2**20  # the two planes have 309 MiB
+    for layer in layers:
+        assert layer.multiscale
+        shapes = [level.shape for level in layer.data]
+        assert shapes == [(9000, 9000), (2250, 2250), (563, 563)]
+    dark, bright = (np.asarray(layer.data[1]) for layer in layers)
+    assert not dark.any()
+    assert (bright[1250:1350, 1000:1050] == 500).all()
+    assert bright.sum() == 100 * 50 * 500
+    source = source_from_layer(layers[1])
+    assert source.fingerprint() == open_image(path, axes="cyx", channels=1).fingerprint()
+
+
+def test_large_labels_are_shown_without_mixing_their_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "labels.zarr"
+    axes = [{"name": a, "type": "space"} for a in "yx"]
+    ome = {
+        "version": "0.5",
+        "image-label": {},
+        "multiscales": [{"axes": axes, "datasets": [{"path": "0"}]}],
+    }
+    group = zarr.open_group(path, mode="w", attributes={"ome": ome})
+    array = group.create_array("0", shape=(8193, 8192), chunks=(2048, 2048), dtype="u4")
+    array[:100, :101] = 7
+    (layer,) = read(path)
+    assert type(layer).__name__ == "Labels"
+    assert layer.multiscale
+    assert set(np.unique(layer.data[1][:64, :64])) == {0, 7}
+
+
+def test_axes_in_any_order_show_y_and_x(tmp_path: Path) -> None:
+    path = tmp_path / "a.zarr"
+    names = ["y", "x", "c", "z"]
+    image = np.random.default_rng(0).integers(0, 999, (30, 40, 2, 5), dtype=np.uint16)
+    zarr.create_array(path, data=image, dimension_names=names)
+    layers = read(path)
+    assert [layer.axis_labels for layer in layers] == [("z", "y", "x")] * 2
+    for c, layer in enumerate(layers):
+        np.testing.assert_array_equal(np.asarray(layer.data[3]), image[:, :, c, 3])
+
+
+def test_the_contrast_shown_is_what_the_shell_takes(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, STACK, photometric="minisblack", metadata={"axes": "CYX"})
+    layers = read(path)
+    assert [layer.colormap.name for layer in layers] == ["cyan", "magenta", "yellow", "blue"]
+    source = open_image(path, channels=(3, 1))
+    shown = limits_from_layers([layers[3], layers[1]])
+    assert IntensityMapping.from_percentiles(source) == IntensityMapping.choose(source, shown)
+    stacked = source_from_layers([layers[3], layers[1]])
+    assert stacked.fingerprint() == source.fingerprint()
+    np.testing.assert_array_equal(
+        stacked.read((), 3, 4, 40, 50), np.moveaxis(STACK[[3, 1], 3:40, 4:50], 0, -1)
+    )
+
+
+def test_a_remote_image(tmp_path: Path) -> None:
+    zarr.create_array("memory://test_reader/a.zarr", data=STACK, chunks=(1, 64, 64))
+    try:
+        viewer = ViewerModel()
+        for data, options, _ in reader.read_file("memory://test_reader/a.zarr"):
+            viewer.add_image(data, **options)
+        assert viewer.layers[0].name == "a"
+        np.testing.assert_array_equal(np.asarray(viewer.layers[0].data[2]), STACK[2])
+    finally:
+        fsspec.filesystem("memory").rm("/test_reader", recursive=True)
 
 
 def test_a_stack_of_files_is_left_to_others() -> None:

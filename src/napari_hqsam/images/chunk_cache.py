@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 import weakref
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import product
@@ -36,11 +36,13 @@ class ChunkCache:
         self.nbytes = 0
         self._kept: OrderedDict[Hashable, NDArray[Any]] = OrderedDict()
         self._pending: dict[Hashable, Future[NDArray[Any]]] = {}
+        self._forgotten: deque[object] = deque()
         self._lock = Lock()
 
     def get(self, key: Hashable, compute: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         """Return what is kept under `key`, or compute it; do not write to it."""
         with self._lock:
+            self._sweep()
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
@@ -66,8 +68,21 @@ class ChunkCache:
         return value
 
     def forget(self, owner: object) -> None:
-        """Drop everything whose key is a tuple that begins with `owner`."""
-        with self._lock:
+        """Drop everything whose key is a tuple that begins with `owner`.
+
+        It may be called by the garbage collector, also in a thread that holds the lock just then:
+        what cannot be dropped now is dropped by the next `get`.
+        """
+        self._forgotten.append(owner)
+        if self._lock.acquire(blocking=False):
+            try:
+                self._sweep()
+            finally:
+                self._lock.release()
+
+    def _sweep(self) -> None:
+        while self._forgotten:
+            owner = self._forgotten.pop()
             for key in [k for k in self._kept if isinstance(k, tuple) and k[0] is owner]:
                 self.nbytes -= self._kept.pop(key).nbytes
 

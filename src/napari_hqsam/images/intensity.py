@@ -157,7 +157,7 @@ class IntensityMapping:
         for c, (low, high) in enumerate(self.limits):
             channel = pixels[:, :, c].astype(work)
             with np.errstate(all="ignore"):
-                if True:
+                if high > low:
                     channel = (channel - low) * (255.0 / (high - low))
                 else:
                     channel = np.where(channel > low, 255.0, 0.0)

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
 import numpy as np
 
 from napari_hqsam.errors import HQSAMError
-from napari_hqsam.images import IntensityMapping, open_image
+from napari_hqsam.images import ImageSource, IntensityMapping, open_image
 from napari_hqsam.images.files import FileImage, open_file
+from napari_hqsam.images.layer import CHANNEL
+from napari_hqsam.images.lazy import ArrayView
+from napari_hqsam.images.location import Location
+from napari_hqsam.images.pyramid import virtual_levels
 
 LayerData = tuple[Any, ...]
 
-_CONTRAST_PIXELS = 1_000_000
 _EDITABLE_BYTES = 2**29
-_PLANE_BYTES = 2**32  # napari copies the whole plane that it shows
+_COLOURS = ("cyan", "magenta", "yellow", "blue", "green", "red")
 _with_dock: WeakSet[Any] = WeakSet()
 
 
@@ -42,7 +44,7 @@ def read_file(path: str) -> list[LayerData]:
     Parameters
     ----------
     path : str
-        A TIFF, PNG or JPEG file, or a zarr folder.
+        A TIFF, PNG or JPEG file, a zarr folder, or the URL of one.
 
     Returns
     -------
@@ -70,73 +72,79 @@ def read_file(path: str) -> list[LayerData]:
 def layers_of(file: FileImage) -> list[LayerData]:
     """Return the layers of an open file: one, or one for each channel without colours.
 
-    Axes of length 1 other than y and x are left out, so that no slider stands for one plane.
+    Axes of length 1 other than y and x are left out, so that no slider stands for one plane; y
+    and x come last. Planes over 8192² pixels without a pyramid get a virtual one: napari copies
+    the whole plane that it shows.
     """
     source = open_image(list(file.levels), axes=file.axes, scale=file.scale, units=file.units)
-    height, width = source.yx_shape()
-    plane_bytes = height * width * source.dtype.itemsize * (3 if file.rgb else 1)
-    if len(file.levels) == 1 and plane_bytes > _PLANE_BYTES:
-        raise HQSAMError(
-            f"{file.path}: napari would need {plane_bytes / 2**30:.1f} GiB to show a plane of "
-            f"{height} x {width} pixels; save it with pyramid levels (OME-Zarr or tiled TIFF)"
-        )
-    axes = source.axes.replace("c", "")
-    about: dict[str, Any] = {"axis_labels": tuple(axes)}
+    axes = source.plane_axes + "yx"
+    about: dict[str, Any] = {"axis_labels": tuple(axes), "name": _stem(file.path)}
     if source.scale and source.units:
         kept = [source.axes.index(a) for a in axes]
         about["scale"] = tuple(source.scale[i] for i in kept)
         about["units"] = tuple(source.units[i] for i in kept)
-    stem = _stem(file.path)
     if file.is_labels:
-        labels = _data(file.levels, file.axes, axes)
-        if len(file.levels) == 1 and labels.nbytes <= _EDITABLE_BYTES:
+        labels = _data(file, axes, nearest=True)
+        if not isinstance(labels, list) and labels.nbytes <= _EDITABLE_BYTES:
             labels = np.array(labels)  # on disk they could not be painted
-        return [(labels, about | {"name": stem}, "labels")]
+        return [(labels, about, "labels")]
     if file.rgb:
-        data = _data(file.levels, file.axes, axes + "c")
-        return [(data, about | {"name": stem, "rgb": True}, "image")]
-    limits = [_contrast(file, c) for c in range(source.n_channels)]
-    if source.n_channels == 1:
-        data = _data(file.levels, file.axes, axes)
-        return [(data, about | {"name": stem, "contrast_limits": limits[0]}, "image")]
-    names = file.channel_names or [f"channel {c}" for c in range(source.n_channels)]
-    about |= {
-        "channel_axis": source.axes.index("c"),
-        "name": [f"{stem} {name}" for name in names],
-        "contrast_limits": limits,
+        return [(_data(file, axes + "c"), about | {"rgb": True}, "image")]
+    return [
+        (_data(file, axes, c), about | _look(file, source, c), "image")
+        for c in range(source.n_channels)
+    ]
+
+
+def _look(file: FileImage, source: ImageSource, channel: int) -> dict[str, Any]:
+    """Layer arguments that differ between channels; the colours are those that napari gives."""
+    look: dict[str, Any] = {"contrast_limits": _contrast(file, channel)}
+    n = source.n_channels
+    if n == 1:
+        return look
+    names = file.channel_names or [f"channel {c}" for c in range(n)]
+    colours = ("magenta", "green") if n == 2 else _COLOURS
+    return look | {
+        "name": f"{_stem(file.path)} {names[channel]}",
+        "colormap": colours[channel % len(colours)],
+        "blending": "additive" if channel else "translucent_no_depth",
+        "metadata": {CHANNEL: channel},
     }
-    return [(_data(file.levels, file.axes, source.axes), about, "image")]
 
 
-def _data(levels: tuple[Any, ...], axes: str, wanted: str) -> Any:
-    """The arrays with their axes as wanted; those left out have length 1, or are c's index 0."""
-    if axes != wanted:
-        index = tuple(slice(None) if a in wanted else 0 for a in axes)
-        kept = [a for a in axes if a in wanted]
-        order = [kept.index(a) for a in wanted]
-        levels = tuple(_lazy(level)[index].transpose(order) for level in levels)
-    return list(levels) if len(levels) > 1 else levels[0]
+def _data(file: FileImage, wanted: str, channel: int = 0, *, nearest: bool = False) -> Any:
+    """The arrays with their axes as wanted, at one channel if c is not; lazy."""
+    levels = list(file.levels)
+    if file.axes != wanted:
+        order = [file.axes.index(a) for a in wanted]
+        fixed = {file.axes.index("c"): channel} if "c" in file.axes and "c" not in wanted else {}
+        levels = [_view(level, order, fixed) for level in levels]
+    if len(levels) == 1:
+        levels = virtual_levels(levels[0], wanted, nearest=nearest)
+    return levels if len(levels) > 1 else levels[0]
 
 
-def _lazy(level: Any) -> Any:
-    """An array of which a view can be taken without reading it."""
-    if isinstance(level, np.ndarray):
-        return level
-    import dask.array as da
-
-    return da.from_array(level, chunks=level.chunks)
+def _view(level: Any, order: list[int], fixed: dict[int, int]) -> Any:
+    if not isinstance(level, np.ndarray):
+        return ArrayView(level, order, fixed)
+    kept = sorted(order)
+    index = tuple(slice(None) if i in kept else fixed.get(i, 0) for i in range(level.ndim))
+    return level[index].transpose([kept.index(i) for i in order])
 
 
 def _contrast(file: FileImage, channel: int) -> tuple[float, float]:
-    """Contrast limits of a channel, from a sample of its pixels; never two equal ones."""
+    """Contrast limits of a channel, from a sample of its pixels; never two equal ones.
+
+    They are the numbers that the shell takes for this channel, so that both find the same masks.
+    """
     source = open_image(list(file.levels), axes=file.axes, channels=channel)
     if source.dtype == np.uint8:
         return 0.0, 255.0
-    ((low, high),) = IntensityMapping.from_percentiles(source, max_pixels=_CONTRAST_PIXELS).limits
+    ((low, high),) = IntensityMapping.from_percentiles(source).limits
     return low, high if high > low else low + 1
 
 
-def _stem(path: Path) -> str:
+def _stem(path: Location) -> str:
     name = path.name
     for suffix in (".ome.tiff", ".ome.tif", ".ome.zarr", path.suffix):
         if suffix and name.lower().endswith(suffix.lower()):
