@@ -53,7 +53,7 @@ def resize(images: Tensor, shape: tuple[int, int]) -> Tensor:
 def encode_image(
     model: HQSam, image: Tensor, between: Callable[[], None] = lambda: None
 ) -> TileFeatures:
-    """Features of what `read_window` gives, on the model's device; `between` as in `HQSam.encode`."""
+    """Features of what `read_window` gives; `between` as in `HQSam.encode`."""
     with torch.inference_mode():
         return model.encode(model.preprocess(image.to(model.device)), between)
 

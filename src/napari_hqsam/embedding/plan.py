@@ -13,6 +13,7 @@ from napari_hqsam.images.source import ImageSource
 from napari_hqsam.images.windows import MAX_MAGNIFICATION, OVERLAP, Window, grid
 from napari_hqsam.modeling import HQSam
 
+
 def plan_windows(
     source: ImageSource,
     input_size: int,

@@ -69,9 +69,7 @@ def windows_of(
         return math.dist(tuple(middle), at)
 
     def within(region: Box) -> list[Window]:
-        found = grid(
-            plane_shape, input_size, octave, plane=view.plane, level=level, region=region
-        )
+        found = grid(plane_shape, input_size, octave, plane=view.plane, level=level, region=region)
         return sorted(found, key=distance)
 
     visible = within(view.box)

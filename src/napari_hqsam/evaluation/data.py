@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hqsam.errors import HQSAMError
-from napari_hqsam.images.source import ImageSource, open_image
+from napari_hqsam.images import ImageSource, open_image
 from napari_hqsam.images.units import micrometers
 
 _TIFF = {".tif", ".tiff"}

@@ -15,8 +15,8 @@ from napari_hqsam.evaluation.detection import Located
 from napari_hqsam.evaluation.metrics import mask_iou
 from napari_hqsam.evaluation.prompting import on_one_grid
 from napari_hqsam.evaluation.scores import Scores, foremost
+from napari_hqsam.images import open_image
 from napari_hqsam.images.intensity import IntensityMapping
-from napari_hqsam.images.source import open_image
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -300,11 +300,3 @@ class ImageSource:
             here = int(array.shape[self.array_axes.index(axis)])
             index[axis] = (2 * i + 1) * here // (2 * length)
         return index
-
-
-def __getattr__(name: str) -> Any:
-    if name == "open_image":  # it moved to images.open
-        from napari_hqsam.images.open import open_image
-
-        return open_image
-    raise AttributeError(name)

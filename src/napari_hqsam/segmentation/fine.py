@@ -211,9 +211,7 @@ class Blend:
     def add(self, logits: Tensor, window: Window) -> None:
         """Blend in logits (h, w) of a fine window; their weight falls off towards its edges."""
         low = np.maximum(window.origin, self.origin)
-        high = np.minimum(
-            np.add(window.origin, window.shape), np.add(self.origin, self._sum.shape)
-        )
+        high = np.minimum(np.add(window.origin, window.shape), np.add(self.origin, self._sum.shape))
         if (low >= high).any():
             return
         here, there = (

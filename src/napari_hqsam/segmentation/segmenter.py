@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
@@ -17,9 +16,8 @@ from napari_hqsam.embedding.plan import plan_windows
 from napari_hqsam.embedding.queue import EncodeQueue, View, view_octave
 from napari_hqsam.embedding.store import EmbeddingStore
 from napari_hqsam.errors import HQSAMError
-from napari_hqsam.images.intensity import IntensityMapping
-from napari_hqsam.images.layer import limits_from_layer, source_from_layer
-from napari_hqsam.images.source import ImageSource, open_image
+from napari_hqsam.images import ImageSource, IntensityMapping, open_image
+from napari_hqsam.images.layer import limits_from_layers, source_from_layers
 from napari_hqsam.images.windows import OVERLAP, Window
 from napari_hqsam.modeling import HQSam, Mode
 from napari_hqsam.modeling.hq_sam import check_mode
@@ -54,7 +52,8 @@ class Segmenter:
         Pyramid level to work on. Prompts and masks are in its pixels.
     contrast_limits : (float, float) or sequence of such pairs, optional
         Intensities that become black and white, for all channels or for each. By default
-        percentiles 0.1 and 99.9 of the whole image; 8-bit colour is taken as it is.
+        percentiles 0.1 and 99.9 of the whole image, also for a channel with None; 8-bit colour
+        is taken as it is.
     scale : sequence of float, optional
         Pixel size along each axis.
     model : str or HQSam
@@ -89,7 +88,7 @@ class Segmenter:
         axes: str | None = None,
         channels: int | Sequence[int] | None = None,
         level: int = 0,
-        contrast_limits: Sequence[float] | Sequence[Sequence[float]] | None = None,
+        contrast_limits: Sequence[float] | Sequence[Sequence[float] | None] | None = None,
         scale: Sequence[float] | None = None,
         model: str | HQSam = "micro",
         device: str = "auto",
@@ -101,10 +100,7 @@ class Segmenter:
             self.source = open_image(image, axes=axes, channels=channels, scale=scale)
         self.level = level
         self.source.yx_shape(level)
-        if contrast_limits is None:
-            self.mapping = IntensityMapping.from_percentiles(self.source)
-        else:
-            self.mapping = IntensityMapping.from_limits(contrast_limits, len(self.source.channels))
+        self.mapping = IntensityMapping.choose(self.source, contrast_limits)
         if isinstance(model, str):
             from napari_hqsam.weights import load_model
 
@@ -131,12 +127,13 @@ class Segmenter:
 
         Parameters
         ----------
-        layer : napari.layers.Image
+        layer : napari.layers.Image, or a list of them
+            Two or three layers of one shape become red, green and blue.
         model, device, store
             As for `Segmenter`.
         """
-        source = source_from_layer(layer)
-        limits = limits_from_layer(layer)
+        layers = [layer] if hasattr(layer, "data") else list(layer)
+        source, limits = source_from_layers(layers), limits_from_layers(layers)
         return cls(source, contrast_limits=limits, model=model, device=device, store=store)
 
     @property
@@ -296,9 +293,7 @@ class Segmenter:
         windows = plan_windows(
             self.source, self.model.input_size, planes, region, octaves, overlap, self.level
         )
-        return Job(
-            windows, self.features.store_one, lambda w: w in store, lambda: store
-        )
+        return Job(windows, self.features.store_one, lambda w: w in store, lambda: store)
 
     def close(self) -> None:
         """End the encoding in the background, and close the file behind the image."""

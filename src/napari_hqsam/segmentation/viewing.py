@@ -1,4 +1,4 @@
-"""Which window an object is looked at in: the best one, or one that is at hand and nearly as good."""
+"""Which window an object is looked at in: the best one, or one at hand that is nearly as good."""
 
 from __future__ import annotations
 
@@ -98,9 +98,7 @@ class Viewing:
         (y0, x0), (h, w) = window.origin, window.shape
         sides = (y0, x0, y0 + h, x0 + w)
         ends = (0, 0, *self.shape)
-        cut = any(
-            at == side != end for at, side, end in zip(mask.bbox, sides, ends, strict=True)
-        )
+        cut = any(at == side != end for at, side, end in zip(mask.bbox, sides, ends, strict=True))
         if not cut or mask.area > _EVERYTHING * h * w:
             return None
         found = self._around(*self._reach(prompts, mask, 0.25))
