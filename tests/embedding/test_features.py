@@ -118,9 +118,7 @@ def test_prepared_windows_are_offered_and_clicked_ones_are_not(
     assert set(make(model, image, tmp_path / "s").offered(())) == {WINDOWS[0], WINDOWS[1]}
 
 
-def test_windows_dropped_from_memory_are_no_longer_offered(
-    model: HQSam, image: np.ndarray
-) -> None:
+def test_windows_dropped_from_memory_are_no_longer_offered(model: HQSam, image: np.ndarray) -> None:
     features = make(model, image)
     features.cache.max_bytes = 1
     features.prepare(WINDOWS[0])

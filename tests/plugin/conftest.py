@@ -38,9 +38,12 @@ class BrightInBox:
         h, w = pixels.shape[-2:]
         return F.pad(pixels / 127.5 - 1, (0, self.input_size - w, 0, self.input_size - h), value=-1)
 
-    def encode(self, images: Tensor) -> TileFeatures:
+    def encode(self, images: Tensor, between: Callable[[], None] = lambda: None) -> TileFeatures:
         self.encoded += 1
-        time.sleep(self.seconds)
+        end = time.monotonic() + self.seconds
+        while time.monotonic() < end:
+            between()
+            time.sleep(0.01)
         brightness = F.avg_pool2d(images[:, :1], 4)
         return TileFeatures(F.avg_pool2d(brightness, 4), brightness)
 

@@ -169,9 +169,7 @@ class MicroImageEncoder(nn.Module):
             LayerNorm2d(dim),
         )
 
-    def forward(
-        self, images: Tensor, between: Between = uninterrupted
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor, between: Between = uninterrupted) -> tuple[Tensor, Tensor]:
         """Encode (B, 3, S, S) into (B, 256, S/16, S/16) and the early (B, 24, S/4, S/4).
 
         `between` is called after each stage.

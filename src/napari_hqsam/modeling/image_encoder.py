@@ -33,9 +33,7 @@ class ViTImageEncoder(ImageEncoderViT):  # type: ignore[misc, valid-type]
         super().__init__(**kwargs)
         self.early_block = early_block
 
-    def forward(
-        self, images: Tensor, between: Between = uninterrupted
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor, between: Between = uninterrupted) -> tuple[Tensor, Tensor]:
         """Encode images.
 
         Parameters

@@ -205,9 +205,7 @@ class TinyViTImageEncoder(nn.Module):
             LayerNorm2d(dim),
         )
 
-    def forward(
-        self, images: Tensor, between: Between = uninterrupted
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor, between: Between = uninterrupted) -> tuple[Tensor, Tensor]:
         """Encode images.
 
         Parameters

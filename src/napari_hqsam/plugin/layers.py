@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.transforms import Affine
 
-from napari_hqsam.errors import HQSAMError
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari.components import ViewerModel
-    from napari.layers import Image, Layer
+    from napari.layers import Layer
 
 
 def transform_like(image: Layer) -> dict[str, Any]:
@@ -33,11 +31,27 @@ def transform_like(image: Layer) -> dict[str, Any]:
     }
 
 
-def crop_transform(image: Layer, offset: Sequence[float]) -> dict[str, Any]:
-    """Layer arguments that place a crop of `image` whose first pixel is at `offset`."""
+def crop_transform(
+    image: Layer, offset: Sequence[float], step: Sequence[float] | None = None
+) -> dict[str, Any]:
+    """Layer arguments that place a crop of `image`.
+
+    Parameters
+    ----------
+    image : napari.layers.Layer
+    offset : sequence of float
+        Where the crop's first pixel lies in the image.
+    step : sequence of float, optional
+        How many pixels of the image lie between two of the crop, along each axis.
+    """
     whole = transform_like(image)
     placed = Affine(**{k: whole[k] for k in ("scale", "translate", "rotate", "shear")})
-    return {**whole, "translate": tuple(placed(np.asarray(offset, dtype=float)))}
+    factor = np.ones(len(offset)) if step is None else np.asarray(step, dtype=float)
+    return {
+        **whole,
+        "scale": tuple(factor * whole["scale"]),
+        "translate": tuple(placed(np.asarray(offset, dtype=float))),
+    }
 
 
 def insert_above(viewer: ViewerModel, image: Layer, layer: Layer) -> None:
@@ -47,28 +61,8 @@ def insert_above(viewer: ViewerModel, image: Layer, layer: Layer) -> None:
     viewer.layers.selection.active = active
 
 
-def spatial_shape(image: Image) -> tuple[int, ...]:
-    """Shape of the image at full resolution, without the colours."""
+def spatial_shape(image: Layer) -> tuple[int, ...]:
+    """Shape of an image or of labels at full resolution, without the colours."""
     data = image.data[0] if image.multiscale else image.data
     shape = tuple(int(n) for n in data.shape)
-    return shape[:-1] if image.rgb else shape
-
-
-def current_plane(viewer: ViewerModel, image: Image) -> tuple[int, ...]:
-    """Indices of the image's axes other than the last two, as the sliders stand.
-
-    Raises
-    ------
-    HQSAMError
-        If the viewer does not show the plane of the last two axes, in 2-D.
-    """
-    displayed = tuple(viewer.dims.displayed)
-    if displayed != (viewer.dims.ndim - 2, viewer.dims.ndim - 1):
-        raise HQSAMError("Annotate works on the y, x plane: go back to the 2-D view, unswapped")
-    point = np.asarray(viewer.dims.point)[viewer.dims.ndim - image.ndim :]
-    index = np.asarray(image.world_to_data(point))[:-2]
-    shape = spatial_shape(image)[:-2]
-    plane = tuple(int(i) for i in np.round(index))
-    if any(not 0 <= i < n for i, n in zip(plane, shape, strict=True)):
-        raise HQSAMError(f"the sliders are outside {image.name}: move them to where it is shown")
-    return plane
+    return shape[:-1] if getattr(image, "rgb", False) else shape

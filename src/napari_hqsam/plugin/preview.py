@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
+    from napari_hqsam.plugin.plane import LayerPlane
     from napari_hqsam.segmentation import Mask
 
 NAME = "HQ-SAM preview"
+# Longest side: of what is larger, every second pixel is shown, or every third, and so on.
+_LARGEST = 4096
 # Bright, rare in stains, and told apart by colour-blind people too.
 _COLOURS = ("#00e5ff", "#ffe14d", "#ff66d9")
 
@@ -40,28 +43,33 @@ class Preview:
         self._viewer = viewer
         self.layer: Labels | None = None
 
-    def show(self, image: Image, masks: Sequence[Mask]) -> None:
-        """Replace what is shown; without any pixel nothing is."""
+    def show(self, image: Image, plane: LayerPlane, masks: Sequence[Mask]) -> None:
+        """Replace what is shown, in that plane of the image; without any pixel nothing is."""
         drawn = [m for m in masks if m.area]
         if not drawn:
             self.clear()
             return
         corners = np.array([m.bbox for m in drawn])
         (y0, x0), (y1, x1) = corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)
-        data = np.zeros((y1 - y0, x1 - x0), dtype=np.uint16)
+        step = -(-int(max(y1 - y0, x1 - x0)) // _LARGEST)
+        data = np.zeros((-(-(y1 - y0) // step), -(-(x1 - x0) // step)), dtype=np.uint16)
         for k, mask in enumerate(drawn):
-            top, left, bottom, right = mask.bbox
-            region = data[top - y0 : bottom - y0, left - x0 : right - x0]
-            region[mask.data & (region == 0)] = k + 1
-        plane = drawn[0].plane
-        data = data.reshape((1,) * len(plane) + data.shape)
-        placed = crop_transform(image, (*plane, y0, x0))
+            top, left = mask.bbox[0] - y0, mask.bbox[1] - x0
+            # The first pixel of the mask that one of the preview's lies on, and where that is.
+            part = mask.data[-top % step :: step, -left % step :: step]
+            row, column = -(-top // step), -(-left // step)
+            region = data[row : row + part.shape[0], column : column + part.shape[1]]
+            region[part & (region == 0)] = k + 1
+        placed = crop_transform(image, plane.position(y0, x0), plane.steps(step))
         if self.layer is None or self.layer not in self._viewer.layers:
-            self.layer = Labels(data, name=NAME, opacity=0.5, colormap=_colours(), **placed)
+            self.layer = Labels(
+                plane.slab(data), name=NAME, opacity=0.5, colormap=_colours(), **placed
+            )
             self.layer.editable = False
             insert_above(self._viewer, image, self.layer)
         else:
-            self.layer.data = data
+            self.layer.data = plane.slab(data)
+            self.layer.scale = placed["scale"]
             self.layer.translate = placed["translate"]
         self.layer.visible = True
 

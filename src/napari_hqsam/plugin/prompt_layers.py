@@ -8,12 +8,14 @@ import numpy as np
 from napari.layers import Points, Shapes
 from psygnal import Signal
 
-from napari_hqsam.plugin.layers import spatial_shape, transform_like
+from napari_hqsam.plugin.layers import transform_like
 from napari_hqsam.segmentation.prompts import Prompts
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
+
+    from napari_hqsam.plugin.plane import LayerPlane
 
 Tool = Literal["box", "positive", "negative"]
 
@@ -21,6 +23,8 @@ POINTS, BOXES = "HQ-SAM points", "HQ-SAM boxes"
 # Okabe and Ito's sky blue and vermilion: told apart by colour-blind people too.
 COLOURS = {"positive": "#56b4e9", "negative": "#d55e00"}
 _BOX_COLOUR = "#f0e442"
+# In pixels of the screen.
+_POINT, _LINE = 12.0, 2.0
 
 
 class PromptLayers:
@@ -50,7 +54,6 @@ class PromptLayers:
             name=BOXES,
             edge_color=_BOX_COLOUR,
             face_color="transparent",
-            edge_width=_line_width(image),
             **transform_like(image),
         )
         self.points = Points(
@@ -61,7 +64,6 @@ class PromptLayers:
             face_color="prompt",
             face_color_cycle=COLOURS,
             border_color="white",
-            size=_point_size(image),
             **transform_like(image),
         )
         self.points.feature_defaults = {"prompt": "positive"}
@@ -75,6 +77,10 @@ class PromptLayers:
         """Whether both layers are still in the viewer."""
         return self.boxes in self._viewer.layers and self.points in self._viewer.layers
 
+    def owns(self, layer: Layer) -> bool:
+        """Whether a layer is one of the two."""
+        return layer is self.boxes or layer is self.points
+
     def use(self, tool: Tool) -> None:
         """Select the layer of a tool, ready to draw."""
         layer: Layer = self.boxes if tool == "box" else self.points
@@ -87,15 +93,36 @@ class PromptLayers:
         self.points.refresh_colors()
         self.points.mode = "add"
 
-    def prompts(self, plane: tuple[int, ...]) -> list[Prompts]:
+    def fit(self, zoom: float) -> None:
+        """Draw points and lines as large on the screen as ever.
+
+        Parameters
+        ----------
+        zoom : float
+            Screen pixels per pixel of the image.
+        """
+        now = float(self.points.current_size) * zoom / _POINT
+        if 0.67 < now < 1.5:  # each change draws all of them anew
+            return
+        self._silent = True
+        try:
+            self.points.current_size = _POINT / zoom
+            self.points.size = _POINT / zoom
+            self.boxes.current_edge_width = _LINE / zoom
+            if len(self.boxes.data):
+                self.boxes.edge_width = _LINE / zoom
+        finally:
+            self._silent = False
+
+    def prompts(self, plane: LayerPlane) -> list[Prompts]:
         """The prompts on one plane, one for each object.
 
         Each box is an object of its own; a point belongs to the box it lies in, or else to the
         nearest one. Points without any box make one object.
         """
-        boxes = [_corners(b) for b in self.boxes.data if _on_plane(b, plane)]
-        rows = [i for i, p in enumerate(self.points.data) if _on_plane(p[None], plane)]
-        points = self.points.data[rows][:, -2:]
+        boxes = [_corners(plane.yx(b)) for b in self.boxes.data if plane.holds(b)]
+        rows = [i for i, p in enumerate(self.points.data) if plane.holds(p[None])]
+        points = plane.yx(self.points.data[rows])
         labels = (self.points.features["prompt"].to_numpy()[rows] != "negative").astype(int)
         if not boxes:
             return [Prompts(points, labels)] if (labels == 1).any() else []
@@ -107,7 +134,7 @@ class PromptLayers:
             for k, box in enumerate(boxes)
         ]
 
-    def clear(self, plane: tuple[int, ...] | None = None) -> None:
+    def clear(self, plane: LayerPlane | None = None) -> None:
         """Remove the prompts of one plane, or all."""
         self._silent = True
         try:
@@ -115,7 +142,7 @@ class PromptLayers:
                 layer.selected_data = {
                     i
                     for i, data in enumerate(layer.data)
-                    if plane is None or _on_plane(np.atleast_2d(data), plane)
+                    if plane is None or plane.holds(np.atleast_2d(data))
                 }
                 layer.remove_selected()
         finally:
@@ -136,13 +163,9 @@ class PromptLayers:
             self.changed.emit()
 
 
-def _on_plane(vertices: np.ndarray, plane: tuple[int, ...]) -> bool:
-    return bool((np.round(vertices[:, :-2]) == plane).all())
-
-
 def _corners(vertices: np.ndarray) -> tuple[float, float, float, float]:
     """The outermost pixel centres within a drawn outline."""
-    low, high = vertices[:, -2:].min(axis=0), vertices[:, -2:].max(axis=0)
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
     inset = np.minimum(0.5, (high - low) / 2)
     (y0, x0), (y1, x1) = low + inset, high - inset
     return float(y0), float(x0), float(y1), float(x1)
@@ -157,11 +180,3 @@ def _nearest(point: np.ndarray, boxes: list[tuple[float, float, float, float]]) 
         return float(np.hypot(dy, dx)), (y1 - y0) * (x1 - x0)
 
     return min(range(len(boxes)), key=key)
-
-
-def _point_size(image: Image) -> float:
-    return max(2.0, max(spatial_shape(image)[-2:]) / 80)
-
-
-def _line_width(image: Image) -> float:
-    return _point_size(image) / 8
