@@ -148,12 +148,9 @@ class AnnotateWidget(QWidget):
         """Remove the prompts of this plane, and the preview."""
         self._engine.cancel()
         self._forget()
-        image = self.controls.image.value
-        if self._prompts is not None and self._prompts.alive and image is not None:
-            try:
-                self._prompts.clear(displayed_plane(self._viewer, image))
-            except HQSAMError as error:
-                self._warn(str(error))
+        found = self._subjects.on_display()
+        if found is not None and self._prompts is not None and self._prompts.alive:
+            self._prompts.clear(found[1])
         self.controls.status.value = HINT
 
     def cancel(self) -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari.components import ViewerModel
+
     from napari_hqsam.plugin.annotate_controls import AnnotateControls
     from napari_hqsam.plugin.engine import Engine
     from napari_hqsam.plugin.subjects import Shown
