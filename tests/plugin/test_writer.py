@@ -13,6 +13,7 @@ from napari.components import ViewerModel
 from napari_hqsam.labels import pixels, tiff
 from napari_hqsam.labels.store import LabelStore
 from napari_hqsam.plugin import writer
+from napari_hqsam.plugin.label_folder import STORE
 
 LABELS = np.kron(np.arange(12).reshape(3, 4), np.ones((500, 300), int))
 
@@ -88,3 +89,16 @@ def test_what_is_computed_from_a_store_does_not_replace_it(store: LabelStore) ->
     with pytest.raises(OSError, match="read from there"):
         writer.write_layer(str(store.path), data, meta)
     np.testing.assert_array_equal(store.levels[0][...], LABELS)
+
+
+def test_a_layer_that_shows_a_part_of_a_store_saves_all_of_it(
+    store: LabelStore, tmp_path: Path
+) -> None:
+    """The window that large labels are painted in is not what the user wants to keep."""
+    part = {"metadata": {STORE: str(store.path)}, "name": "part (edit)"}
+    data, meta = layer_data(LABELS[:100, :100].copy(), **part)
+    target = tmp_path / "all.tif"
+    assert writer.write_layer(str(target), data, meta) == [str(target)]
+    np.testing.assert_array_equal(tifffile.imread(target), LABELS)
+    writer.write_layer(str(store.path), data, meta)  # where it is already
+    np.testing.assert_array_equal(LabelStore.open(store.path).levels[0][:], LABELS)

@@ -41,6 +41,13 @@ def test_of_several_zooms_the_one_on_the_screen() -> None:
     assert viewing(offered).of(click).side == SIZE
 
 
+def test_a_window_much_larger_than_the_view_is_not_taken() -> None:
+    """What the user has zoomed in on would be small in it."""
+    click = Prompts([(1000, 1000)])
+    assert viewing(grid(SHAPE, SIZE, 2), SIZE / 2).of(click).side == SIZE
+    assert viewing(grid(SHAPE, SIZE, 1), SIZE).of(click).side == 2 * SIZE
+
+
 def test_a_box_takes_a_window_at_hand_only_if_it_is_seen_well_there() -> None:
     fits = Prompts(box=(900, 900, 1000, 1000))
     assert viewing(ONE_TO_ONE).of(fits) in ONE_TO_ONE

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from napari_hqsam import __version__
+from napari_hqsam.cli.benchmark import benchmark
 from napari_hqsam.cli.console import complain
 from napari_hqsam.cli.demo import demo
 from napari_hqsam.cli.embed import embed
@@ -53,6 +54,7 @@ _app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exception
 _app.callback()(_options)
 for _command in (segment, embed, models, demo, train, evaluate):
     _app.command()(_command)
+_app.add_typer(benchmark, name="benchmark")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

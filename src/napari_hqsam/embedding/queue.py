@@ -204,6 +204,7 @@ class EncodeQueue:
 
             try:
                 self.features.prepare(window, unwanted)
+                self.error = None
             except Stopped:
                 continue
             except HQSAMError as error:

@@ -254,9 +254,10 @@ class AnnotateWidget(QWidget):
     def _connect(self) -> None:
         self.controls.image.changed.connect(self._on_image)
         self.controls.labels.changed.connect(self._on_labels)
-        for channel in (self.controls.green, self.controls.blue, self.controls.model):
-            channel.changed.connect(self.predict)
-            channel.changed.connect(self._viewport.look)
+        c = self.controls
+        for choice in (c.green, c.blue, c.model, c.store):
+            choice.changed.connect(self.predict)
+            choice.changed.connect(self._viewport.look)
         self.controls.contrast_button.changed.connect(self._take_contrast)
         self.controls.mode.changed.connect(self.predict)
         for tool, button in self.controls.tools.items():

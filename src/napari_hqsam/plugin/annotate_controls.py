@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import (
     CheckBox,
     ComboBox,
     Container,
+    FileEdit,
     Label,
     ProgressBar,
     PushButton,
@@ -68,6 +70,7 @@ class AnnotateControls:
         self.show_ready = CheckBox(text="Show what is ready", value=True)
         self.pause: Any = CheckBox(text="Pause")
         self.ahead_status = Label(value="")
+        self.store = FileEdit(label="Embeddings", mode="d", nullable=True)
         self.labels = ComboBox(label="Labels", choices=labels, nullable=True)
         self.kept = Label(value="", visible=False)
         self.next_label = SpinBox(label="Next label", value=1, min=1, max=2**31 - 1)
@@ -84,6 +87,7 @@ class AnnotateControls:
                 Container(widgets=[self.model, self.device, self.mode]),
                 _row(self.ahead, self.show_ready),
                 _row(self.ahead_status, self.pause),
+                Container(widgets=[self.store]),
                 _row(self.box_button, self.positive_button, self.negative_button),
                 Container(widgets=[self.labels, self.next_label]),
                 self.kept,
@@ -136,6 +140,12 @@ class AnnotateControls:
     def more_channels(self) -> list[Image]:
         """The layers chosen beside the image."""
         return [box.value for box in (self.green, self.blue) if box.value is not None]
+
+    @property
+    def store_folder(self) -> Path | None:
+        """The folder chosen for embeddings, if one is."""
+        chosen = self.store.value
+        return None if chosen is None or str(chosen) in ("", ".") else Path(str(chosen))
 
     @property
     def tools(self) -> dict[Tool, PushButton]:
@@ -214,6 +224,10 @@ class AnnotateControls:
         self.ahead.tooltip = "Encode what you look at before you click on it."
         self.show_ready.tooltip = "Outline where a click is answered at once."
         self.pause.tooltip = "Encode nothing ahead for now; clicks are answered all the same."
+        self.store.tooltip = (
+            "A folder that keeps what is encoded, for the next time; `napari-hqsam embed` fills it "
+            "overnight. Empty: kept in memory only."
+        )
         self.labels.tooltip = "Where objects go; ----- makes a new layer."
         self.commit_button.tooltip = "Keep the preview as objects of the Labels layer."
         self.undo_button.tooltip = "Take the last commit back, or the last stroke of large labels."

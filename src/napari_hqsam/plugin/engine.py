@@ -219,7 +219,9 @@ class Engine(QObject):
             model = self._model(subject.model, subject.device)
             self._stage.emit("Reading the image…", 0, 0)
             limits = self._limits(subject)
-            segmenter = Segmenter(subject.source, contrast_limits=limits, model=model)
+            segmenter = Segmenter(
+                subject.source, contrast_limits=limits, model=model, store=subject.store
+            )
             if self._paused:
                 segmenter.encoding.pause()
             segmenter.encoding.changed.connect(self._on_encoding)

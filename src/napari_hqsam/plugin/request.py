@@ -9,6 +9,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from napari_hqsam.images.source import ImageSource
     from napari_hqsam.modeling import Mode
@@ -31,6 +32,8 @@ class Subject:
         colours.
     model, device : str
         As for `load_model`.
+    store : pathlib.Path or None
+        Folder that keeps what is encoded; None for memory only.
     """
 
     source: ImageSource
@@ -38,6 +41,7 @@ class Subject:
     limits: Any
     model: str
     device: str = "auto"
+    store: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)

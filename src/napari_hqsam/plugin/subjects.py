@@ -63,8 +63,13 @@ class Subjects:
             down, across = (letters[axis] for axis in plane.axes)
             turn = (down, across) != ("y", "x")
             self._turned[plane.axes] = self._whole.displaying(down, across) if turn else self._whole
-        model = str(self._controls.model.value)
-        subject = Subject(self._turned[plane.axes], self._whole, self._limits, model)
+        subject = Subject(
+            self._turned[plane.axes],
+            self._whole,
+            self._limits,
+            str(self._controls.model.value),
+            store=self._controls.store_folder,
+        )
         return subject, plane.source_index(spatial_shape(image))
 
     def on_display(self) -> Shown | None:

@@ -8,6 +8,7 @@ from typing import Any
 from napari_hqsam.errors import HQSAMError
 from napari_hqsam.labels.export import write_labels
 from napari_hqsam.labels.place import lies_in
+from napari_hqsam.plugin.label_folder import STORE
 
 
 def write_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
@@ -34,6 +35,9 @@ def write_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     OSError
         If nothing was written; napari shows its message.
     """
+    store = (meta.get("metadata") or {}).get(STORE)
+    if store is not None:
+        return _write_store(path, Path(store))
     if meta.get("multiscale"):
         data = data[0]
     if not hasattr(data, "__dask_graph__") and lies_in(data, Path(path).expanduser()):
@@ -46,5 +50,18 @@ def write_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
         write_labels(path, data, scale=meta.get("scale"), units=units, axes=axes)
     except HQSAMError as error:
         # napari takes a ValueError for "no writer found" and goes on without a word
+        raise OSError(str(error)) from error
+    return [path]
+
+
+def _write_store(path: str, store: Path) -> list[str]:
+    """Write all of the labels of which a layer shows a part."""
+    from napari_hqsam.labels.store import LabelStore
+
+    if Path(path).expanduser().absolute() == store.absolute():
+        return [path]
+    try:
+        write_labels(path, LabelStore.open(store))
+    except HQSAMError as error:
         raise OSError(str(error)) from error
     return [path]

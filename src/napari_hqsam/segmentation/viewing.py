@@ -38,8 +38,9 @@ class Viewing:
     offered : iterable of Window
         Windows whose features are at hand: taken instead of the best one where the object can be
         seen in them as well.
-    side : float
-        Side of a window in which a click is looked at, if several are offered.
+    side : float, optional
+        Side of the windows of what the user looks at. A click is looked at in an offered window
+        of about that size; without it in the one nearest to 1:1.
     """
 
     shape: tuple[int, int]
@@ -68,7 +69,12 @@ class Viewing:
             return self._around(corners[0], corners[1])
         side = self.side or self.input_size
         margin = np.full(2, _CLICK_MARGIN)
-        fits = [w for w in self.offered if self._shows(w, corners, margin * w.side)]
+        fits = [
+            w
+            for w in self.offered
+            if self._shows(w, corners, margin * w.side)
+            and (self.side is None or abs(math.log2(w.side / side)) <= 1)
+        ]
         if fits:
             return min(fits, key=lambda w: (abs(math.log2(w.side / side)), _off(w, corners)))
         if max(self.shape) <= self.input_size:

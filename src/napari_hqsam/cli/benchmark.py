@@ -1,0 +1,183 @@
+"""`napari-hqsam benchmark NAME`: figures of this computer, each beside its target."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_hqsam.cli.console import progress_bar
+from napari_hqsam.cli.models import load
+from napari_hqsam.cli.options import Checkpoint, Device, Model
+from napari_hqsam.errors import HQSAMError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_hqsam.benchmark.figures import Figure, Report
+
+benchmark = typer.Typer(
+    rich_markup_mode=None, help="Measure speed, memory and seams on this computer."
+)
+
+_FILE_WIDTH = 160
+
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", metavar="DIR", help="Also write the figures there, as JSON."),
+]
+Work = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Folder for what is made meanwhile, and deleted: on the disk that is meant.",
+    ),
+]
+
+
+@benchmark.command()
+def store(
+    model: Model = "micro",
+    device: Device = "auto",
+    windows: Annotated[int, typer.Option(min=4, help="Windows of the image.")] = 16,
+    rounds: Annotated[int, typer.Option(min=1, help="How often it is encoded.")] = 3,
+    kills: Annotated[int, typer.Option(min=0, help="How often the job is killed.")] = 20,
+    out: Out = None,
+    work: Work = None,
+) -> None:
+    """Measure the embedding store: filling it, reading it back, and killing who fills it.
+
+    A model whose weights are not on this computer gets random ones: they are as fast.
+
+    Example: napari-hqsam benchmark store --work /fast/disk
+    """
+    from napari_hqsam.benchmark.models import timing_model
+    from napari_hqsam.benchmark.store import measure_store
+
+    make = partial(timing_model, model, device)
+    with _workplace(work) as folder, _progress() as tell:
+        report = measure_store(make, folder, windows=windows, rounds=rounds, kills=kills, tell=tell)
+    _show(report, out)
+
+
+@benchmark.command()
+def large(
+    model: Model = "micro",
+    device: Device = "auto",
+    size: Annotated[
+        int, typer.Option(min=1, metavar="PIXELS", help="Side of the plane; the stack has 4096.")
+    ] = 100_000,
+    rounds: Annotated[int, typer.Option(min=1, help="Clicks of each kind.")] = 20,
+    out: Out = None,
+    work: Work = None,
+) -> None:
+    """Measure a huge plane and a stack: opening, clicks, labels, memory.
+
+    Both are empty but for some places, so that they take little space. A model whose weights are
+    not on this computer gets random ones: they are as fast.
+
+    Example: napari-hqsam benchmark large --model vit_b
+    """
+    from napari_hqsam.benchmark.large import measure_large
+    from napari_hqsam.benchmark.models import timing_model
+
+    made = timing_model(model, device)
+    with _workplace(work) as folder, _progress() as tell:
+        report = measure_large(made, folder, size=size, rounds=rounds, tell=tell)
+    _show(report, out)
+
+
+@benchmark.command()
+def seams(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="A data set: images/ and masks/ of equal names.")
+    ],
+    model: Model = "micro",
+    checkpoint: Checkpoint = None,
+    device: Device = "auto",
+    tiles: Annotated[int, typer.Option(min=1, help="Images along a side of a mosaic.")] = 3,
+    mosaics: Annotated[int, typer.Option(min=1, help="Mosaics at most.")] = 1,
+    objects: Annotated[int, typer.Option(min=1, help="Objects of each kind in a mosaic.")] = 60,
+    zoom_out: Annotated[
+        list[int] | None,
+        typer.Option(metavar="N", help="As for `embed`: which windows are encoded ahead."),
+    ] = None,
+    out: Out = None,
+    work: Work = None,
+) -> None:
+    """Measure what windows encoded ahead cost in accuracy, on mosaics of labelled images.
+
+    Objects that the windows cut, or that are larger, are prompted with a box and with a click. The
+    masks are held against those of the same object alone in its best window.
+
+    Example: napari-hqsam benchmark seams my-set/
+    """
+    from napari_hqsam.benchmark.seams import measure_seams
+
+    with _workplace(work) as folder, _progress() as tell:
+        report = measure_seams(
+            load(model, checkpoint, device),
+            data,
+            folder,
+            tiles=tiles,
+            mosaics=mosaics,
+            objects=objects,
+            octaves=zoom_out or (0,),
+            tell=tell,
+        )
+    if not report.figures:
+        raise HQSAMError(f"{data}: no object lies across windows; take more --tiles")
+    _show(report, out)
+
+
+@contextmanager
+def _workplace(work: Path | None) -> Iterator[Path]:
+    """An empty folder, deleted afterwards."""
+    if work is not None and not work.is_dir():
+        raise HQSAMError(f"--work {work}: there is no such folder; make it")
+    with tempfile.TemporaryDirectory(prefix="napari-hqsam-", dir=work) as folder:
+        yield Path(folder)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], object]]:
+    with progress_bar() as bar:
+        task = bar.add_task("loading the model", total=None)
+        yield lambda line: bar.update(task, description=line)
+
+
+def _show(report: Report, out: Path | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    for name, value in report.setting.items():
+        typer.echo(f"{name}: {value}")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("figure", "value", "target", "", "about"):
+        table.add_column(heading, justify="right" if heading in ("value", "target") else "left")
+    for figure in report.figures:
+        verdict = {True: "met", False: "[bold]missed[/]", None: ""}[figure.met]
+        target = "" if figure.target is None else _text(figure.target, figure)
+        table.add_row(figure.name, _text(figure.value, figure), target, verdict, figure.about)
+    console = Console()
+    if not console.is_terminal:  # a file has room for whole lines
+        console = Console(width=_FILE_WIDTH)
+    console.print(table)
+    if out is not None:
+        path = out / f"benchmark-{report.name}.json"
+        out.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(report.to_json(), indent=1) + "\n", "utf-8")
+        typer.echo(str(path))
+
+
+def _text(value: float | bool, figure: Figure) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    number = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{number} {figure.unit}".rstrip()
