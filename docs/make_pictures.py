@@ -38,7 +38,7 @@ class Hand:
         self.canvas = viewer.window._qt_viewer.canvas.native
 
     def _at(self, y: float, x: float) -> QPoint:
-        camera, size = self.viewer.camera, self.canvas.size()
+        camera, size = self.viewer.scene.camera, self.canvas.size()
         dy, dx = np.subtract((y, x), camera.center[-2:]) * camera.zoom
         return QPoint(round(size.width() / 2 + dx), round(size.height() / 2 + dy))
 
@@ -67,18 +67,20 @@ class Hand:
 class Session:
     """A viewer with one of the samples and the dock."""
 
-    def __init__(self, sample: str) -> None:
+    def __init__(self, sample: str, copies: int = 1) -> None:
         self.viewer = napari.Viewer()
         self.viewer.window._qt_window.resize(1400, 900)
-        self.viewer.open_sample("napari-hqsam", sample)
+        (layer,) = self.viewer.open_sample("napari-hqsam", sample)
+        if copies > 1:  # a mosaic, as a large image
+            layer.data = np.tile(layer.data, (copies, copies, 1))
         _, self.dock = self.viewer.window.add_plugin_dock_widget("napari-hqsam", "Annotate")
         self.hand = Hand(self.viewer)
         wait(seconds=1)
         self.viewer.reset_view()
 
     def look_at(self, y: float, x: float, zoom: float) -> None:
-        self.viewer.camera.center = (0, y, x)
-        self.viewer.camera.zoom = zoom
+        self.viewer.scene.camera.center = (0, y, x)
+        self.viewer.scene.camera.zoom = zoom
         wait()
 
     def masks(self, count: int = 1) -> None:
@@ -129,6 +131,28 @@ def clicks() -> None:
     session.close()
 
 
+def large() -> None:
+    """A mosaic of 6144 x 6144 pixels: what is encoded ahead, and labels on disk."""
+    session = Session("ihc", copies=12)
+    y, x, zoom = NUCLEI_VIEW
+    session.look_at(y + 2048, x + 2048, 1.5)
+    controls = session.dock.controls
+    assert wait(lambda: "of" in controls.ahead_status.value, 60)
+    ready = wait(lambda: int(controls.ahead_status.value.split()[0]) >= 6, 120)
+    assert ready, controls.ahead_status.value
+    session.picture("encoding-ahead")
+    assert wait(lambda: controls.ahead_status.value.startswith("All"), 120)
+    session.look_at(y + 2048, x + 2048, zoom)
+    controls.box_button.native.click()
+    for box in NUCLEI:
+        session.hand.drag(*(v + 2048 for v in box))
+    session.masks(len(NUCLEI))
+    session.dock.commit()
+    wait(seconds=2)
+    session.picture("labels-on-disk")
+    session.close()
+
+
 # Where to look in the stained tissue: y, x, zoom; and boxes around nuclei there.
 NUCLEI_VIEW = (277, 297, 7.0)
 NUCLEI = [
@@ -144,3 +168,4 @@ if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     first_object()
     clicks()
+    large()

@@ -143,9 +143,9 @@ class AnnotateControls:
 
     @property
     def store_folder(self) -> Path | None:
-        """The folder chosen for embeddings, if one is."""
-        chosen = self.store.value
-        return None if chosen is None or str(chosen) in ("", ".") else Path(str(chosen))
+        """The folder chosen for embeddings, if it is there: half a typed name is none."""
+        name = str(self.store.value or "")
+        return Path(name) if name not in ("", ".") and Path(name).is_dir() else None
 
     @property
     def tools(self) -> dict[Tool, PushButton]:
@@ -226,7 +226,7 @@ class AnnotateControls:
         self.pause.tooltip = "Encode nothing ahead for now; clicks are answered all the same."
         self.store.tooltip = (
             "A folder that keeps what is encoded, for the next time; `napari-hqsam embed` fills it "
-            "overnight. Empty: kept in memory only."
+            "overnight. None: kept in memory only."
         )
         self.labels.tooltip = "Where objects go; ----- makes a new layer."
         self.commit_button.tooltip = "Keep the preview as objects of the Labels layer."
