@@ -542,7 +542,7 @@ def test_two_threads_encode_a_window_once_and_agree() -> None:
     encoding, go_on = threading.Event(), threading.Event()
     encode = seg.model.encode
 
-    def slow(images: torch.Tensor) -> TileFeatures:
+    def slow(images: torch.Tensor, between: object) -> TileFeatures:
         encoding.set()
         assert go_on.wait(30)
         return encode(images)

@@ -88,7 +88,9 @@ def sparse_stack(
     step = 2 ** (len(levels) - 1)
     thick = min(_VOLUME_CHUNK[1], height) // step * step
     top = (height - thick) // 2 // step * step
-    radii = np.array([min(depth, patch) / 6, min(thick, patch) / 6, patch / 6])
+    # they neither touch each other nor the ends
+    largest = (0.45 * depth / places, 0.45 * thick, 0.45 * width / places)
+    radii = np.minimum(largest, patch / 6)
     centre_y = top + thick // 2
     noise = _draw_noise(rng, (_VOLUME_CHUNK[0], thick, patch))  # the same again and again: quicker
     centres = [((i + 0.5) * (depth / places), (i + 0.5) * width / places) for i in range(places)]

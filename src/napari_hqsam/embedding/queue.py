@@ -94,7 +94,7 @@ class EncodeQueue:
     Attributes
     ----------
     error : HQSAMError or None
-        Why the last window could not be encoded.
+        Why a window of the present view could not be encoded.
 
     Signals
     -------
@@ -123,7 +123,7 @@ class EncodeQueue:
         with self._state:
             if self._closed:
                 return
-            self._waiting, self._wanted = waiting, len(waiting)
+            self._waiting, self._wanted, self.error = waiting, len(waiting), None
             if waiting and self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="encode", daemon=True)
                 self._thread.start()
@@ -204,7 +204,6 @@ class EncodeQueue:
 
             try:
                 self.features.prepare(window, unwanted)
-                self.error = None
             except Stopped:
                 continue
             except HQSAMError as error:
