@@ -10,7 +10,6 @@ import pytest
 import tifffile
 import torch
 
-
 from napari_hqsam.modeling import HQSam, build
 
 

@@ -177,3 +177,12 @@ def test_other_misuse_is_refused() -> None:
         IntensityMapping.from_limits((0, 1)).apply(np.zeros((5, 5, 2)))
     with pytest.raises(HQSAMError, match="4 channels"):
         IntensityMapping(((0.0, 1.0),) * 4)
+
+
+def test_a_turned_stack_has_the_mapping_of_the_upright_one() -> None:
+    stack = np.random.default_rng(0).integers(0, 4000, (40, 300, 500)).astype(np.uint16)
+    source = open_image(stack, axes="zyx")
+    upright = IntensityMapping.from_percentiles(source, max_pixels=50_000)
+    turned = source.displaying("z", "x")
+    assert turned.upright is source
+    assert IntensityMapping.from_percentiles(turned, max_pixels=50_000) == upright

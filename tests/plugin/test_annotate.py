@@ -83,7 +83,7 @@ def test_box_preview_commit_undo(
     assert labels.data[60, 60] == 1
     assert np.count_nonzero((labels.data == 1) ^ expected) <= 4 * 40
     assert len(dock._prompts.boxes.data) == 0
-    assert dock._preview.layer is None
+    assert not dock._preview.shown
     # The next box is drawn at once, and what is drawn on lies above the labels.
     assert viewer.layers.selection.active is dock._prompts.boxes
     assert viewer.layers.index(labels) < viewer.layers.index(dock._prompts.boxes)
@@ -266,7 +266,7 @@ def test_cancel_drops_the_answer(viewer: Any, dock: Any, model: Any, until: Any)
     dock.cancel()
     until(lambda: not dock._engine.busy)
     assert not dock._masks
-    assert dock._preview.layer is None
+    assert not dock._preview.shown
 
 
 @pytest.mark.parametrize("what", ["image", "prompts", "preview", "everything"])

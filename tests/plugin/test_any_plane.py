@@ -86,7 +86,7 @@ def test_prompts_and_undo_while_the_view_is_turned(
     until(answered)
     turn(viewer, "xz", 80)
     assert not dock._masks  # these prompts are not on this plane
-    assert dock._preview.layer is None
+    assert not dock._preview.shown
     dock._prompts.boxes.add_rectangles(around_block(xz))
     until(answered)
     assert dock._shown.plane == xz

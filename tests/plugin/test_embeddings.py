@@ -71,9 +71,7 @@ def test_a_folder_with_something_else_is_refused_in_one_line(
     assert (tmp_path / "thesis.txt").read_text() == "all of it"
 
 
-def test_half_a_name_makes_no_folder(
-    dock: Any, until: Callable[..., None], tmp_path: Path
-) -> None:
+def test_half_a_name_makes_no_folder(dock: Any, until: Callable[..., None], tmp_path: Path) -> None:
     dock.controls.store.value = tmp_path / "noi"
     box(dock)
     until(lambda: len(dock._masks) == 1 and not dock._engine.busy)

@@ -102,3 +102,15 @@ def test_a_layer_that_shows_a_part_of_a_store_saves_all_of_it(
     np.testing.assert_array_equal(tifffile.imread(target), LABELS)
     writer.write_layer(str(store.path), data, meta)  # where it is already
     np.testing.assert_array_equal(LabelStore.open(store.path).levels[0][:], LABELS)
+
+
+def test_all_of_a_stack_keeps_its_axes_and_scale(tmp_path: Path) -> None:
+    about = {"axes": "zyx", "scale": (2.0, 0.5, 0.5), "units": ("micrometer",) * 3}
+    stack = LabelStore.create(tmp_path / "stack.zarr", (3, 90, 80), **about)
+    stack.write((1,), 10, 10, np.full((5, 6), 7))
+    data, meta = layer_data(np.zeros((1, 50, 50), int), metadata={STORE: str(stack.path)})
+    writer.write_layer(str(tmp_path / "copy.zarr"), data, meta)
+    copied = LabelStore.open(tmp_path / "copy.zarr")
+    assert (copied.axes, tuple(copied.scale)) == ("zyx", (2.0, 0.5, 0.5))
+    assert copied.units == stack.units
+    np.testing.assert_array_equal(copied.levels[0][:], stack.levels[0][:])

@@ -85,8 +85,8 @@ class IntensityMapping:
         Parameters
         ----------
         source : ImageSource
-            The image. All of it is used if it is small; otherwise boxes of level 0 spread
-            evenly over its planes, which a given image always gives alike.
+            The image, whichever way it is turned. All of it is used if it is small; otherwise
+            boxes of level 0 spread evenly over its planes, which a given image always gives alike.
         low, high : float
             The percentiles, 0 to 100. NaN and infinities do not count.
         max_pixels : int
@@ -99,7 +99,7 @@ class IntensityMapping:
             return cls(((0.0, 1.0),) * n)
         if source.rgb and source.dtype == np.uint8:
             return cls(((0.0, 255.0),) * n)
-        sample = [pixels.reshape(-1, n) for pixels in _sample(source, max_pixels)]
+        sample = [pixels.reshape(-1, n) for pixels in _sample(source.upright, max_pixels)]
         if source.rgb:
             return cls((_limits([pixels.ravel() for pixels in sample], low, high),) * n)
         return cls(tuple(_limits([pixels[:, c] for pixels in sample], low, high) for c in range(n)))

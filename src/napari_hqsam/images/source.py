@@ -106,6 +106,7 @@ class ImageSource:
         self.rgb = colours_last if rgb is None else rgb
         self.scale = scale_of_axes(scale, self.array_axes, self.axes)
         self.units = units_of_axes(units, self.array_axes, self.axes)
+        self._upright: ImageSource | None = None
         self._close = close
         self._numbers = tuple(channel_numbers or range(self.n_channels))
         self._orientation = tuple(range(len(self.plane_axes) + 2))
@@ -187,8 +188,14 @@ class ImageSource:
         turned.levels = tuple(levels)
         number = dict(zip(self.plane_axes + "yx", self._orientation, strict=True))
         before = dict(zip(turned.array_axes, self.array_axes, strict=True))
+        turned._upright = self.upright
         turned._orientation = tuple(number[before[a]] for a in turned.plane_axes + "yx")
         return turned
+
+    @property
+    def upright(self) -> ImageSource:
+        """The image as it was opened, before `displaying` turned it."""
+        return self._upright or self
 
     def fingerprint(self) -> dict[str, Any]:
         """Describe which pixels this image shows, without saying where it lies.

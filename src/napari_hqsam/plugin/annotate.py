@@ -217,6 +217,7 @@ class AnnotateWidget(QWidget):
             self._engine.cancel()
             self._forget()
             self._prompts.remove()
+            self._preview.remove()
             self._prompts = self._prompted = None
             self.controls.status.value = HINT
         if image is not None:
@@ -284,6 +285,7 @@ class AnnotateWidget(QWidget):
         if self._prompts is None or not self._prompts.alive or self._prompted is not image:
             if self._prompts is not None:
                 self._prompts.remove()
+            self._preview.prepare(image)
             self._prompts, self._prompted = PromptLayers(self._viewer, image), image
             self._prompts.changed.connect(self.predict)
             for layer in (self._prompts.boxes, self._prompts.points):

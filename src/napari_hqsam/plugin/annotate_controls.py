@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from magicgui.types import FileDialogMode
 from magicgui.widgets import (
     CheckBox,
     ComboBox,
@@ -70,7 +71,9 @@ class AnnotateControls:
         self.show_ready = CheckBox(text="Show what is ready", value=True)
         self.pause: Any = CheckBox(text="Pause")
         self.ahead_status = Label(value="")
-        self.store = FileEdit(label="Embeddings", mode="d", nullable=True)
+        self.store = FileEdit(
+            label="Embeddings", mode=FileDialogMode.EXISTING_DIRECTORY, nullable=True
+        )
         self.labels = ComboBox(label="Labels", choices=labels, nullable=True)
         self.kept = Label(value="", visible=False)
         self.next_label = SpinBox(label="Next label", value=1, min=1, max=2**31 - 1)

@@ -235,9 +235,9 @@ class Engine(QObject):
 
     def _limits(self, subject: Subject) -> Any:
         """One intensity mapping for all planes, whichever way they are cut."""
-        key = (subject.whole, subject.limits)
+        key = (subject.source.upright, subject.limits)
         if self._mapped is None or self._mapped[0] != key:
-            self._mapped = (key, IntensityMapping.choose(subject.whole, subject.limits).limits)
+            self._mapped = (key, IntensityMapping.choose(*key).limits)
         return self._mapped[1]
 
     def _let_go(self) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import CyclicLabelColormap
 
-from napari_hqsam.plugin.layers import crop_transform, insert_above
+from napari_hqsam.plugin.layers import crop_transform, insert_above, transform_like
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,10 @@ def _colours() -> CyclicLabelColormap:
 
 
 class Preview:
-    """A small Labels layer, only as large as the masks are.
+    """A small Labels layer, only as large as the masks are, and hidden where there are none.
+
+    To add a layer takes napari some tenths of a second; so it is made with the prompt layers, and
+    stays until another image is annotated.
 
     Parameters
     ----------
@@ -42,6 +45,24 @@ class Preview:
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
         self.layer: Labels | None = None
+
+    @property
+    def shown(self) -> bool:
+        """Whether masks are on show."""
+        return self.layer is not None and bool(self.layer.visible)
+
+    def prepare(self, image: Image) -> Labels:
+        """The layer for masks of an image, hidden until there are some."""
+        if self.layer is not None and self.layer in self._viewer.layers:
+            if self.layer.ndim == image.ndim:
+                return self.layer
+            self.remove()
+        empty = np.zeros((1,) * image.ndim, dtype=np.uint16)
+        placed = transform_like(image)
+        self.layer = Labels(empty, name=NAME, opacity=0.5, colormap=_colours(), **placed)
+        self.layer.editable = self.layer.visible = False
+        insert_above(self._viewer, image, self.layer)
+        return self.layer
 
     def show(self, image: Image, plane: LayerPlane, masks: Sequence[Mask]) -> None:
         """Replace what is shown, in that plane of the image; without any pixel nothing is."""
@@ -61,20 +82,18 @@ class Preview:
             region = data[row : row + part.shape[0], column : column + part.shape[1]]
             region[part & (region == 0)] = k + 1
         placed = crop_transform(image, plane.position(y0, x0), plane.steps(step))
-        if self.layer is None or self.layer not in self._viewer.layers:
-            self.layer = Labels(
-                plane.slab(data), name=NAME, opacity=0.5, colormap=_colours(), **placed
-            )
-            self.layer.editable = False
-            insert_above(self._viewer, image, self.layer)
-        else:
-            self.layer.data = plane.slab(data)
-            self.layer.scale = placed["scale"]
-            self.layer.translate = placed["translate"]
-        self.layer.visible = True
+        layer = self.prepare(image)
+        layer.data = plane.slab(data)
+        layer.scale, layer.translate = placed["scale"], placed["translate"]
+        layer.visible = True
 
     def clear(self) -> None:
-        """Take the preview away."""
+        """Show nothing."""
+        if self.layer is not None and self.layer in self._viewer.layers:
+            self.layer.visible = False
+
+    def remove(self) -> None:
+        """Take the layer out of the viewer."""
         if self.layer is not None and self.layer in self._viewer.layers:
             self._viewer.layers.remove(self.layer)
         self.layer = None

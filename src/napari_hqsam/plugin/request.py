@@ -25,8 +25,6 @@ class Subject:
     ----------
     source : ImageSource
         The image, along the axes on display.
-    whole : ImageSource
-        The same along its own axes: what intensities it has does not depend on the view.
     limits : tuple of (float, float) or None, or None
         Contrast limits of each channel, None for those of the image's percentiles; None for
         colours.
@@ -37,7 +35,6 @@ class Subject:
     """
 
     source: ImageSource
-    whole: ImageSource
     limits: Any
     model: str
     device: str = "auto"

@@ -65,7 +65,6 @@ class Subjects:
             self._turned[plane.axes] = self._whole.displaying(down, across) if turn else self._whole
         subject = Subject(
             self._turned[plane.axes],
-            self._whole,
             self._limits,
             str(self._controls.model.value),
             store=self._controls.store_folder,

@@ -61,7 +61,8 @@ def _write_store(path: str, store: Path) -> list[str]:
     if Path(path).expanduser().absolute() == store.absolute():
         return [path]
     try:
-        write_labels(path, LabelStore.open(store))
+        labels = LabelStore.open(store)
+        write_labels(path, labels, axes=labels.axes, scale=labels.scale, units=labels.units)
     except HQSAMError as error:
         raise OSError(str(error)) from error
     return [path]

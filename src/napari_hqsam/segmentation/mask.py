@@ -22,7 +22,7 @@ Region = tuple[int, int, int, int]
 """(y0, x0, y1, x1), half-open."""
 
 # A mask and its logits take 17 bytes a pixel while they are made.
-MAX_PIXELS = 10_000**2
+MAX_PIXELS = 8_000**2
 # The logit of a pixel of which nothing is known but that the object was not seen there.
 OUTSIDE = -8.0
 
