@@ -59,6 +59,16 @@ def test_a_click_where_the_view_is_encodes_nothing() -> None:
         assert iou(mask, image > 0) > 0.9
 
 
+def test_a_window_encoded_for_a_click_is_ready_for_others() -> None:
+    image = discs((300, 300), (60, 60, 20))
+    with Segmenter(image, model=LookingGlass(SIZE), contrast_limits=(0, 255)) as seg:
+        window = seg.predict(box=(30, 30, 90, 90)).window
+        assert window in grid(image.shape, SIZE)
+        assert seg.encoding.ready((), (0, 0, 300, 300)) == []
+        ready(seg, View((), (0, 0, 300, 300)))
+        assert window in seg.encoding.ready((), (0, 0, 300, 300))
+
+
 @pytest.mark.parametrize("place", [(96, 96), (110, 200), (192, 96), (288, 300)])
 @pytest.mark.parametrize("radius", [16, 40, 60])
 def test_objects_across_windows_are_whole(place: tuple[int, int], radius: int) -> None:

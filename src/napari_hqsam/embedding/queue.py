@@ -119,7 +119,12 @@ class EncodeQueue:
 
         A window that is being encoded is finished if it is still wanted, else it is stopped.
         """
-        waiting = [] if view is None else [w for w in self._order(view) if w not in self.features]
+        waiting = []
+        for window in () if view is None else self._order(view):
+            if window in self.features:  # perhaps for a click: it serves others, too
+                self.features.prepare(window)
+            else:
+                waiting.append(window)
         with self._state:
             if self._closed:
                 return
