@@ -28,6 +28,12 @@ def model() -> Any:
     return fill(build("vit_tiny"))
 
 
+@pytest.fixture(autouse=True)
+def _one_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The official predictor does not look again, magnified, at the small thing that it found."""
+    monkeypatch.setattr("napari_hqsam.segmentation.viewing.Viewing.closer", lambda *_: None)
+
+
 @pytest.fixture(scope="module", params=[(600, 850), (333, 200)], ids=str)
 def segmenter(request: pytest.FixtureRequest, model: Any) -> Segmenter:
     return Segmenter(recipe.image(*request.param), model=model)

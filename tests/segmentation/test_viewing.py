@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from napari_hqsam.images.windows import Window, grid, whole_plane
 from napari_hqsam.segmentation import Mask, Prompts
-from napari_hqsam.segmentation.viewing import Viewing
+from napari_hqsam.segmentation.viewing import Viewing, clicked_part
 
 SHAPE, SIZE = (2000, 2000), 256
 ONE_TO_ONE = grid(SHAPE, SIZE, 0)
@@ -97,3 +99,21 @@ def test_a_correction_keeps_its_window() -> None:
     window = whole_plane(SHAPE, SIZE)
     before = mask_in(window, (900, 900, 1000, 1000))
     assert viewing(ONE_TO_ONE).of(Prompts([(950, 950)]), before) == window
+
+
+def test_specks_elsewhere_say_nothing_of_the_object() -> None:
+    window = whole_plane((256, 256), SIZE)
+    data = np.zeros((200, 200), bool)
+    data[90:110, 90:110] = True  # what was clicked on
+    data[0, 0] = data[199, 199] = True
+    mask = replace(mask_in(window, (20, 20, 220, 220)), data=data)
+    click = Prompts([(20 + 100, 20 + 100)])
+    assert clicked_part(click, mask) == (110, 110, 130, 130)
+    closer = Viewing((256, 256), (), 0, SIZE).closer(click, mask)
+    assert closer is not None
+    assert closer.side == 64
+    # beside everything, on nothing, or outside the mask's box: not known
+    for beside in ((30, 60), (255, 255)):
+        assert clicked_part(Prompts([beside]), mask) is None
+    both = Prompts([(120, 120), (20, 20)])
+    assert clicked_part(both, mask) == (20, 20, 130, 130)

@@ -91,32 +91,37 @@ class Viewing:
 
     def closer(self, prompts: Prompts, mask: Mask) -> Window | None:
         """A magnified window if the clicked object is small in the one it was found in."""
-        extent = max(np.subtract(mask.bbox[2:], mask.bbox[:2]))
-        if not 0 < extent < _SMALL * mask.window.side:
+        part = clicked_part(prompts, mask)
+        if part is None:
+            return None
+        extent = max(np.subtract(part[2:], part[:2]))
+        if extent >= _SMALL * mask.window.side:
             return None
         # Twice as wide as for a box: the first mask may have missed a part.
-        window = self._around(*self._reach(prompts, mask, 0.5))
+        window = self._around(*self._reach(prompts, part, 0.5))
         return window if window.side < mask.window.side else None
 
     def wider(self, prompts: Prompts, mask: Mask) -> Window | None:
         """A larger window, or one beside it, if the window has cut the clicked object off."""
-        window = mask.window
+        window, part = mask.window, clicked_part(prompts, mask)
+        if part is None:
+            return None
         (y0, x0), (h, w) = window.origin, window.shape
         sides = (y0, x0, y0 + h, x0 + w)
         ends = (0, 0, *self.shape)
-        cut = any(at == side != end for at, side, end in zip(mask.bbox, sides, ends, strict=True))
+        cut = any(at == side != end for at, side, end in zip(part, sides, ends, strict=True))
         if not cut or mask.area > _EVERYTHING * h * w:
             return None
-        found = self._around(*self._reach(prompts, mask, 0.25))
+        found = self._around(*self._reach(prompts, part, 0.25))
         return None if found == window else found
 
     def _reach(
-        self, prompts: Prompts, mask: Mask, margin: float
+        self, prompts: Prompts, part: tuple[int, int, int, int], margin: float
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The box of a mask and of its prompts, widened on each side by a share of itself."""
+        """The box of a part and of the prompts, widened on each side by a share of itself."""
         lower, upper, _ = prompts.bounds()
-        lower = np.minimum(lower, mask.bbox[:2])
-        upper = np.maximum(upper, np.subtract(mask.bbox[2:], 1))
+        lower = np.minimum(lower, part[:2])
+        upper = np.maximum(upper, np.subtract(part[2:], 1))
         widened = (upper - lower) * margin
         limit = np.subtract(self.shape, 1)
         return np.clip(lower - widened, 0, limit), np.clip(upper + widened, 0, limit)
@@ -144,6 +149,24 @@ class Viewing:
         at_end = np.add(window.origin, window.shape) == self.shape
         high = np.where(at_end, np.inf, high - margin)
         return bool(((corners >= low) & (corners <= high)).all())
+
+
+def clicked_part(prompts: Prompts, mask: Mask) -> tuple[int, int, int, int] | None:
+    """The box of the parts of a mask that were clicked on; None if none was.
+
+    A first mask may have specks elsewhere, which say nothing of the object's size.
+    """
+    from scipy.ndimage import label
+
+    clicks = np.round(prompts.points[prompts.labels == 1]).astype(int) - mask.bbox[:2]
+    inside = ((clicks >= 0) & (clicks < mask.data.shape)).all(axis=1)
+    parts, _ = label(mask.data)
+    numbers = np.unique(parts[tuple(clicks[inside].T)])
+    at = np.argwhere(np.isin(parts, numbers[numbers > 0]))
+    if len(at) == 0:
+        return None
+    (y0, x0), (y1, x1) = at.min(axis=0) + mask.bbox[:2], at.max(axis=0) + mask.bbox[:2] + 1
+    return int(y0), int(x0), int(y1), int(x1)
 
 
 def _off(window: Window, corners: Sequence[float] | NDArray[np.float64]) -> float:
