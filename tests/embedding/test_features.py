@@ -19,6 +19,7 @@ from napari_hqsam.images.windows import Window, grid
 from napari_hqsam.modeling import HQSam, build
 
 WAIT = 30
+ALL = (0, 0, 100, 120)
 WINDOWS = grid((100, 120), 64)
 MAPPING = IntensityMapping.from_limits((0, 255))
 
@@ -100,7 +101,7 @@ def test_a_full_disk_warns_once_and_memory_serves(
         warnings.simplefilter("error")
         features.get(WINDOWS[1])
     assert WINDOWS[0] in features
-    assert list(make(model, image, tmp_path / "s").offered(())) == []
+    assert list(make(model, image, tmp_path / "s").offered((), ALL)) == []
     with pytest.raises(HQSAMError, match="free some space"):
         features.store_one(WINDOWS[2])
 
@@ -110,12 +111,31 @@ def test_prepared_windows_are_offered_and_clicked_ones_are_not(
 ) -> None:
     features = make(model, image, tmp_path / "s")
     features.get(WINDOWS[0])
-    assert list(features.offered(())) == []
+    assert list(features.offered((), ALL)) == []
     features.prepare(WINDOWS[1])
-    assert list(features.offered(())) == [WINDOWS[1]]
-    assert list(features.offered((3,))) == []
+    assert list(features.offered((), ALL)) == [WINDOWS[1]]
+    assert list(features.offered((3,), ALL)) == []
     # what lies in the store was prepared by somebody
-    assert set(make(model, image, tmp_path / "s").offered(())) == {WINDOWS[0], WINDOWS[1]}
+    assert set(make(model, image, tmp_path / "s").offered((), ALL)) == {WINDOWS[0], WINDOWS[1]}
+
+
+def test_windows_elsewhere_are_not_looked_for_on_the_disk(
+    model: HQSam, image: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plane may have very many, and it is asked for them at each click."""
+    features = make(model, image, tmp_path / "s")
+    for window in WINDOWS:
+        features.prepare(window)
+    looked: list[Window] = []
+    there = Features.__contains__
+
+    def watched(self: Features, window: Window) -> bool:
+        looked.append(window)
+        return there(self, window)
+
+    monkeypatch.setattr(Features, "__contains__", watched)
+    found = list(features.offered((), (0, 0, 10, 10)))
+    assert found == looked == [w for w in WINDOWS if w.origin == (0, 0)]
 
 
 def test_windows_dropped_from_memory_are_no_longer_offered(model: HQSam, image: np.ndarray) -> None:
@@ -123,7 +143,7 @@ def test_windows_dropped_from_memory_are_no_longer_offered(model: HQSam, image: 
     features.cache.max_bytes = 1
     features.prepare(WINDOWS[0])
     features.prepare(WINDOWS[1])
-    assert list(features.offered(())) == [WINDOWS[1]]
+    assert list(features.offered((), ALL)) == [WINDOWS[1]]
 
 
 def test_background_encoding_waits_between_blocks_for_urgent_work(

@@ -43,8 +43,8 @@ class FakeFeatures:
     def __contains__(self, window: Window) -> bool:
         return window in self.order
 
-    def offered(self, plane: tuple[int, ...]) -> list[Window]:
-        return [w for w in self.order if w.plane == plane]
+    def offered(self, plane: tuple[int, ...], box: tuple[float, ...]) -> list[Window]:
+        return [w for w in self.order if w.plane == plane and w.meets(box)]
 
 
 def until_done(queue: EncodeQueue) -> None:

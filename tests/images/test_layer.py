@@ -12,7 +12,6 @@ from napari_hqsam.images.layer import (
     CHANNEL,
     limits_from_layer,
     limits_from_layers,
-    source_from_layer,
     source_from_layers,
 )
 
@@ -24,18 +23,18 @@ def layer(data: Any, name: str = "a", **options: Any) -> Image:
 
 
 def test_one_layer() -> None:
-    source = source_from_layer(layer(STACK, scale=(2, 0.5, 0.5), units=("um",) * 3))
+    source = source_from_layers([layer(STACK, scale=(2, 0.5, 0.5), units=("um",) * 3)])
     assert (source.axes, source.scale, source.n_channels) == ("zyx", (2, 0.5, 0.5), 1)
     assert source.units == ("micrometer",) * 3
     assert source.displaying("z", "x").yx_shape() == (4, 80)
 
 
 def test_letters_of_the_axes() -> None:
-    assert source_from_layer(layer(STACK[None].repeat(2, 0))).axes == "tzyx"
+    assert source_from_layers([layer(STACK[None].repeat(2, 0))]).axes == "tzyx"
     labelled = layer(STACK, axis_labels=("t", "y", "x"))
-    assert source_from_layer(labelled).axes == "tyx"
+    assert source_from_layers([labelled]).axes == "tyx"
     for labels in (("c", "y", "x"), ("x", "y", "z"), ("time", "y", "x")):
-        assert source_from_layer(layer(STACK, axis_labels=labels)).axes == "zyx"
+        assert source_from_layers([layer(STACK, axis_labels=labels)]).axes == "zyx"
 
 
 def test_colours() -> None:
@@ -86,8 +85,8 @@ def test_pyramids_are_used_as_far_as_they_agree() -> None:
 def test_channel_numbers_of_a_file_are_kept() -> None:
     a, b = (layer(STACK, metadata={CHANNEL: i}) for i in (5, 2))
     assert source_from_layers([a, b]).fingerprint()["channels"] == [5, 2]
-    assert source_from_layer(b).fingerprint()["channels"] == [2]
-    assert source_from_layer(layer(STACK)).fingerprint()["channels"] == [0]
+    assert source_from_layers([b]).fingerprint()["channels"] == [2]
+    assert source_from_layers([layer(STACK)]).fingerprint()["channels"] == [0]
 
 
 @pytest.mark.parametrize(

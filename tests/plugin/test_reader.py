@@ -17,7 +17,7 @@ from PIL import Image
 
 import napari_hqsam
 from napari_hqsam.images import IntensityMapping, open_image
-from napari_hqsam.images.layer import limits_from_layers, source_from_layer, source_from_layers
+from napari_hqsam.images.layer import limits_from_layers, source_from_layers
 from napari_hqsam.labels.export import write_labels
 from napari_hqsam.plugin import reader, writer
 
@@ -163,7 +163,7 @@ def test_a_plane_over_8192_opens_with_a_virtual_pyramid(tmp_path: Path) -> None:
     assert not dark.any()
     assert (bright[1250:1350, 1000:1050] == 500).all()
     assert bright.sum() == 100 * 50 * 500
-    source = source_from_layer(layers[1])
+    source = source_from_layers([layers[1]])
     assert source.fingerprint() == open_image(path, axes="cyx", channels=1).fingerprint()
 
 

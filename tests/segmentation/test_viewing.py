@@ -16,7 +16,7 @@ ONE_TO_ONE = grid(SHAPE, SIZE, 0)
 
 
 def viewing(offered: list[Window] = (), side: float | None = None) -> Viewing:
-    return Viewing(SHAPE, (), 0, SIZE, offered, side)
+    return Viewing(SHAPE, (), 0, SIZE, lambda box: [w for w in offered if w.meets(box)], side)
 
 
 def mask_in(window: Window, bbox: tuple[int, int, int, int]) -> Mask:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Literal
 
 from napari_hqsam.images.windows import Window
 from napari_hqsam.modeling import TileFeatures
@@ -59,13 +58,6 @@ class FeatureCache:
     def __len__(self) -> int:
         with self._lock:
             return len(self._features)
-
-    def state(self, window: Window) -> Literal["here", "coming", "absent"]:
-        """Whether a window is here, or another thread is encoding it now."""
-        with self._lock:
-            if window in self._features:
-                return "here"
-            return "coming" if window in self._encoding else "absent"
 
     def _put(self, window: Window, features: TileFeatures) -> None:
         with self._lock:

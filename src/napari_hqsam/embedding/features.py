@@ -14,7 +14,7 @@ from napari_hqsam.embedding.store import EmbeddingStore, StoreUnavailable, pixel
 from napari_hqsam.errors import HQSAMError
 from napari_hqsam.images.intensity import IntensityMapping
 from napari_hqsam.images.source import ImageSource
-from napari_hqsam.images.windows import Window
+from napari_hqsam.images.windows import Box, Window
 from napari_hqsam.modeling import HQSam, TileFeatures
 
 
@@ -116,10 +116,13 @@ class Features:
         """Whether no encoding is needed for `window`."""
         return window in self.cache or (self.store is not None and window in self.store)
 
-    def offered(self, plane: tuple[int, ...]) -> Iterator[Window]:
-        """Windows of a plane that were prepared and are still at hand."""
+    def offered(self, plane: tuple[int, ...], box: Box) -> Iterator[Window]:
+        """Windows that meet `box` of a plane, were prepared, and are still at hand.
+
+        A store may hold very many: those elsewhere are not looked for on the disk.
+        """
         with self._lock:
-            windows = list(self._offered.get(plane, ()))
+            windows = [w for w in self._offered.get(plane, ()) if w.meets(box)]
         for window in windows:
             if window in self:
                 yield window

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -73,15 +72,10 @@ class Job(Generic[Item, Result]):
     def __enter__(self) -> Job[Item, Result]:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _progress(self):  # type: ignore[no-untyped-def]
+    def _progress(self) -> Generator[Progress, None, None]:
         total, skipped, spent = len(self.plan), 0, 0.0
         for i, item in enumerate(self.plan):
             if self._is_done(item):

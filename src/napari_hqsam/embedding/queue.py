@@ -12,9 +12,8 @@ from psygnal import Signal
 
 from napari_hqsam.embedding.features import Features, Stopped
 from napari_hqsam.errors import HQSAMError
-from napari_hqsam.images.windows import MAX_MAGNIFICATION, Window, grid
+from napari_hqsam.images.windows import MAX_MAGNIFICATION, Box, Window, grid
 
-Box = tuple[float, float, float, float]
 # How many planes before and after the visible one are encoded ahead.
 _PLANES_AHEAD = 2
 
@@ -161,13 +160,7 @@ class EncodeQueue:
 
     def ready(self, plane: tuple[int, ...], box: Box) -> list[Window]:
         """Windows at hand that meet `box` of a plane: clicks there need no encoding."""
-        y0, x0, y1, x1 = box
-        found = []
-        for w in self.features.offered(plane):
-            (y, x), (h, width) = w.origin, w.shape
-            if y < y1 and x < x1 and y + h > y0 and x + width > x0:
-                found.append(w)
-        return found
+        return list(self.features.offered(plane, box))
 
     def close(self) -> None:
         """Stop, and wait until the thread has ended."""

@@ -18,17 +18,6 @@ CHANNEL = "napari-hqsam channel"
 Limits = tuple[float, float]
 
 
-def source_from_layer(layer: Any) -> ImageSource:
-    """The image of a layer, with its pyramid, scale and units; no pixels are read.
-
-    Raises
-    ------
-    HQSAMError
-        If it is no Image layer.
-    """
-    return source_from_layers([layer])
-
-
 def source_from_layers(layers: Sequence[Any]) -> ImageSource:
     """The image of one layer, or of two or three layers that are its channels.
 

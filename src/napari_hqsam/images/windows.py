@@ -15,6 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_hqsam.errors import HQSAMError
 
+Box = tuple[float, float, float, float]
+"""(y0, x0, y1, x1) in pixels of a plane, half-open."""
+
 MAX_MAGNIFICATION = 8
 # Neighbours of a grid share this part of their side: a multiple of 1/4 puts a grid's windows among
 # those that `window_around` chooses from.
@@ -70,6 +73,11 @@ class Window:
         scale = np.divide(self.model_shape, self.shape)
         model = (yx - self.origin + 0.5) * scale - 0.5
         return model[:, ::-1].astype(np.float32)
+
+    def meets(self, box: Box) -> bool:
+        """Whether a box of its plane, (y0, x0, y1, x1), half-open, has pixels of this window."""
+        (y, x), (h, w) = self.origin, self.shape
+        return y < box[2] and x < box[3] and y + h > box[0] and x + w > box[1]
 
     def contains(self, points: ArrayLike) -> bool:
         """Whether all points (N, 2), (y, x), lie on pixels of this window."""
@@ -138,7 +146,7 @@ def grid(
     overlap: float = OVERLAP,
     plane: tuple[int, ...] = (),
     level: int = 0,
-    region: tuple[float, float, float, float] | None = None,
+    region: Box | None = None,
 ) -> list[Window]:
     """Windows that cover a plane; those at its lower and right edge are shifted inside.
 
@@ -186,8 +194,8 @@ def grid(
         stop = min(count, math.ceil(b / step) + 1)
         at = [min(i * step, last) for i in range(first, stop)]
         at += [last] if stop >= count - 1 and last not in at else []
-        starts.append([o for o in at if o < b and o + side > a])
-    return [
+        starts.append(at)
+    windows = [
         Window(
             plane,
             level,
@@ -199,3 +207,4 @@ def grid(
         for y in starts[0]
         for x in starts[1]
     ]
+    return [w for w in windows if region is None or w.meets(region)]

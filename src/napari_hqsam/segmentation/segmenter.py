@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -351,7 +352,7 @@ class Segmenter:
             plane,
             self.level,
             self.model.input_size,
-            tuple(self.features.offered(plane)),
+            partial(self.features.offered, plane),
             side,
         )
 

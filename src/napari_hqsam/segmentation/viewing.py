@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hqsam.images.windows import Window, whole_plane, window_around
+from napari_hqsam.images.windows import Box, Window, whole_plane, window_around
 from napari_hqsam.segmentation.mask import Mask
 from napari_hqsam.segmentation.prompts import Prompts
 
@@ -21,6 +21,16 @@ _EVERYTHING = 0.9
 # box spans, as a share of that.
 _CLICK_MARGIN = 0.1
 _BOX_MARGIN = 0.15
+
+
+def _none(box: Box) -> Iterable[Window]:
+    return ()
+
+
+def _box_of(corners: NDArray[np.float64]) -> Box:
+    """The half-open box of two corners, which are pixels."""
+    (y0, x0), (y1, x1) = corners
+    return y0, x0, y1 + 1, x1 + 1
 
 
 @dataclass(frozen=True)
@@ -35,9 +45,9 @@ class Viewing:
     level : int
     input_size : int
         S.
-    offered : iterable of Window
-        Windows whose features are at hand: taken instead of the best one where the object can be
-        seen in them as well.
+    offered : callable
+        Gives the windows that meet a box and whose features are at hand: they are taken instead
+        of the best one where the object can be seen in them as well.
     side : float, optional
         Side of the windows of what the user looks at. A click is looked at in an offered window
         of about that size; without it in the one nearest to 1:1.
@@ -47,7 +57,7 @@ class Viewing:
     plane: tuple[int, ...]
     level: int
     input_size: int
-    offered: Iterable[Window] = ()
+    offered: Callable[[Box], Iterable[Window]] = _none
     side: float | None = None
 
     def of(self, prompts: Prompts, previous: Mask | None = None) -> Window:
@@ -71,7 +81,7 @@ class Viewing:
         margin = np.full(2, _CLICK_MARGIN)
         fits = [
             w
-            for w in self.offered
+            for w in self.offered(_box_of(corners))
             if self._shows(w, corners, margin * w.side)
             and (self.side is None or abs(math.log2(w.side / side)) <= 1)
         ]
@@ -132,7 +142,7 @@ class Viewing:
         margin = (upper - lower) * _BOX_MARGIN
         fits = [
             w
-            for w in self.offered
+            for w in self.offered(_box_of(corners))
             if best.side <= w.side <= 2 * best.side and self._shows(w, corners, margin)
         ]
         return min(fits, key=lambda w: (w.side, _off(w, corners)), default=best)
