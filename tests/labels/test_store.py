@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -338,27 +339,32 @@ def test_a_number_is_taken_before_its_pixels_are_there(
 
 
 @pytest.fixture
-def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Let so many pieces be stored and then no more."""
-    store_piece, left = zarr.storage.LocalStore.set, [10**9]
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let so many pieces be stored, slowly, and then no more."""
+    store_piece, left, slow = zarr.storage.LocalStore.set, [10**9], [0.0]
 
     async def store_or_refuse(self: Any, *args: Any) -> None:
         left[0] -= 1
         if left[0] < 0:
             raise OSError(28, "No space left on device")
+        await asyncio.sleep(slow[0])
         await store_piece(self, *args)
 
     monkeypatch.setattr(zarr.storage.LocalStore, "set", store_or_refuse)
-    return lambda pieces: left.__setitem__(0, pieces)
+
+    def fill(pieces: int, seconds: float = 0.0) -> None:
+        left[0], slow[0] = pieces, seconds
+
+    return fill
 
 
 @pytest.mark.parametrize("pieces", [0, 1, 3, 27, 34])
 def test_a_full_disk_is_told_and_nothing_is_lost(
-    tmp_path: Path, full_disk: Callable[[int], None], pieces: int
+    tmp_path: Path, full_disk: Callable[..., None], pieces: int
 ) -> None:
     store = small(tmp_path)
     pixels = np.arange(1, 10 * 17 + 1).reshape(10, 17)
-    full_disk(pieces)
+    full_disk(pieces, 0.05)  # some chunks are still on their way when one is refused
     with pytest.raises(HQSAMError, match=r"written \(No space left on device\)") as caught:
         store.write((1,), 2, 3, pixels)
     assert str(caught.value).startswith(str(store.path))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -27,6 +29,7 @@ from napari_hqsam.labels.pyramid import (
 
 _TOGETHER = 4  # chunks along y and x that are in memory at once
 _UNFINISHED = ".unfinished.json"
+_SETTLING = threading.Lock()
 
 
 class Levels:
@@ -169,15 +172,30 @@ class Levels:
 
 @contextmanager
 def disk(name: Path, done: str) -> Iterator[None]:
-    """Tell what the disk, or a damaged chunk, makes impossible in one line."""
+    """Tell what the disk, or a damaged chunk, makes impossible in one line.
+
+    After a failure or an interruption nothing is being written any more: zarr writes many chunks
+    at once, and does not wait for the others when one fails.
+    """
     try:
         yield
-    except (HQSAMError, MemoryError):
-        raise
-    except Exception as error:  # zarr and its codecs have errors of their own
+    except BaseException as error:
+        from zarr.core.sync import sync
+
+        with _SETTLING:  # two that wait for all others would wait for each other
+            sync(_settle())
+        # zarr and its codecs have errors of their own
+        if isinstance(error, HQSAMError | MemoryError) or not isinstance(error, Exception):
+            raise
         text = getattr(error, "strerror", None) or str(error)
         reason = next(iter(text.splitlines()), "") or type(error).__name__
         raise HQSAMError(
             f"{name}: the labels cannot be {done} ({reason[:200]}); make sure that the folder is "
             "there, with space and permission, and try again"
         ) from error
+
+
+async def _settle() -> None:
+    """Wait for what zarr's event loop has begun."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    await asyncio.gather(*others, return_exceptions=True)
