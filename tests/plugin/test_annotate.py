@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_hqsam.labels.plane import ArrayPlane
 from napari_hqsam.plugin.annotate import AnnotateWidget
-from napari_hqsam.plugin.plane import LayerPlane
 
 pytestmark = pytest.mark.gui
 
@@ -131,7 +131,7 @@ def test_two_boxes_are_two_objects_and_a_click_belongs_to_its_box(
     until(lambda: len(dock._masks) == 2 and not dock._engine.busy)
     dock.use("negative")
     dock._prompts.points.add([[125, 130]])
-    first, second = dock._prompts.prompts(LayerPlane((0, 1), ()))
+    first, second = dock._prompts.prompts(ArrayPlane((0, 1), ()))
     assert len(first.points) == 0
     np.testing.assert_array_equal(second.points, [[125, 130]])
     until(lambda: not dock._engine.busy)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_hqsam.plugin.plane import LayerPlane
+from napari_hqsam.labels.plane import ArrayPlane
 
 pytestmark = pytest.mark.gui
 
@@ -37,7 +37,7 @@ def turn(viewer: Any, view: str, at: int) -> None:
     viewer.dims.set_current_step(VIEWS[view][0], at)
 
 
-def around_block(plane: LayerPlane) -> np.ndarray:
+def around_block(plane: ArrayPlane) -> np.ndarray:
     """The vertices of a box around the block, in the layer."""
     (y0, x0), (y1, x1) = BLOCK[:, list(plane.axes)] + [[-4], [4]]
     return np.array([plane.position(y, x) for y, x in ((y0, x0), (y0, x1), (y1, x1), (y1, x0))])
@@ -51,7 +51,7 @@ def test_box_preview_commit_undo(
     hidden = VIEWS[view][0]
     at = int(BLOCK[:, hidden].mean())
     turn(viewer, view, at)
-    plane = LayerPlane(tuple(a for a in range(3) if a != hidden), (at,))  # type: ignore[arg-type]
+    plane = ArrayPlane(tuple(a for a in range(3) if a != hidden), (at,))  # type: ignore[arg-type]
     dock.use("box")
     dock._prompts.boxes.add_rectangles(around_block(plane))
     until(lambda: bool(dock._masks) and not dock._engine.busy)
@@ -79,7 +79,7 @@ def test_prompts_and_undo_while_the_view_is_turned(
 ) -> None:
     viewer.add_image(STACK, **LIMITS)
     answered = lambda: bool(dock._masks) and not dock._engine.busy  # noqa: E731
-    xy, xz = LayerPlane((1, 2), (50,)), LayerPlane((0, 2), (80,))
+    xy, xz = ArrayPlane((1, 2), (50,)), ArrayPlane((0, 2), (80,))
     turn(viewer, "xy", 50)
     dock.use("box")
     dock._prompts.boxes.add_rectangles(around_block(xy))
@@ -128,7 +128,7 @@ def test_fifty_rapid_changes_end_with_the_last_and_undo_restores_every_pixel(
 ) -> None:
     viewer.add_image(STACK, **LIMITS)
     turn(viewer, "xz", 80)
-    plane = LayerPlane((0, 2), (80,))
+    plane = ArrayPlane((0, 2), (80,))
     mine = viewer.add_labels((np.arange(STACK.size) % 7 == 0).reshape(STACK.shape).astype("u1"))
     dock.controls.labels.value = mine
     before = mine.data.tobytes()
@@ -152,7 +152,7 @@ def test_undo_after_the_layer_was_deleted_says_so(
     viewer.add_image(STACK, name="stack", **LIMITS)
     turn(viewer, "xy", 50)
     dock.use("box")
-    dock._prompts.boxes.add_rectangles(around_block(LayerPlane((1, 2), (50,))))
+    dock._prompts.boxes.add_rectangles(around_block(ArrayPlane((1, 2), (50,))))
     until(lambda: bool(dock._masks) and not dock._engine.busy)
     dock.commit()
     labels = dock.controls.labels.value

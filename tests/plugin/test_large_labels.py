@@ -11,13 +11,13 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_hqsam.errors import HQSAMError
+from napari_hqsam.labels.plane import ArrayPlane
 from napari_hqsam.labels.store import LabelStore
 from napari_hqsam.plugin.edit_window import window_for
 from napari_hqsam.plugin.label_target import LabelTarget
 from napari_hqsam.plugin.large_labels import LargeLabels
-from napari_hqsam.plugin.plane import LayerPlane
 
-FLAT = LayerPlane((0, 1), ())
+FLAT = ArrayPlane((0, 1), ())
 
 
 def square(y: int, x: int, side: int) -> Any:
@@ -305,7 +305,7 @@ def test_a_plane_across_a_stack(viewer: ViewerModel, target: LabelTarget) -> Non
     viewer.scene.camera.center = (0, 10, 50)
     large = target.follow(labels)
     assert large is not None
-    assert large.window.plane == LayerPlane((0, 2), (17,))
+    assert large.window.plane == ArrayPlane((0, 2), (17,))
     target.commit(labels, large.window.plane, [square(5, 40, 6)], 3)
     stack = np.asarray(large.store.levels[0][:])
     assert (stack[5:11, 17, 40:46] == 3).all()
@@ -317,7 +317,7 @@ def test_a_plane_across_a_stack(viewer: ViewerModel, target: LabelTarget) -> Non
     viewer.scene.camera.zoom = 2  # the view was reset
     viewer.scene.camera.center = (0, 17, 43)
     target.follow(labels)
-    assert large.window.plane == LayerPlane((1, 2), (7,))
+    assert large.window.plane == ArrayPlane((1, 2), (7,))
     assert (large.window.layer.data == 3).sum() == 6
     assert (np.asarray(large.store.levels[0][:]) == 9).sum() == 1
     assert [target.undo(), target.undo()] == ["stroke", "commit"]

@@ -7,7 +7,8 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_hqsam.errors import HQSAMError
-from napari_hqsam.plugin.plane import LayerPlane, displayed_plane
+from napari_hqsam.labels.plane import ArrayPlane
+from napari_hqsam.plugin.plane import displayed_plane
 from napari_hqsam.plugin.viewport import pointer, screen_pixels, visible_box
 
 STACK = np.arange(3 * 4 * 5 * 6).reshape(3, 4, 5, 6)
@@ -15,7 +16,7 @@ STACK = np.arange(3 * 4 * 5 * 6).reshape(3, 4, 5, 6)
 
 @pytest.mark.parametrize("axes", [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)])
 def test_indices_and_positions_agree(axes: tuple[int, int]) -> None:
-    plane = LayerPlane(axes, (1, 2))
+    plane = ArrayPlane(axes, (1, 2))
     moved = np.moveaxis(STACK, axes, (2, 3))[1, 2]  # the others keep their order
     assert plane.shape(STACK.shape) == moved.shape
     np.testing.assert_array_equal(STACK[plane.region(1, 0, 3, 4)], moved[1:3, :4])
@@ -33,8 +34,8 @@ def test_indices_and_positions_agree(axes: tuple[int, int]) -> None:
 
 
 def test_axes_of_length_one_are_no_axes_of_the_source() -> None:
-    assert LayerPlane((2, 3), (0, 7)).source_index((1, 9, 20, 30)) == (7,)
-    assert LayerPlane((1, 3), (0, 4)).source_index((1, 9, 20, 30)) == (4,)
+    assert ArrayPlane((2, 3), (0, 7)).source_index((1, 9, 20, 30)) == (7,)
+    assert ArrayPlane((1, 3), (0, 4)).source_index((1, 9, 20, 30)) == (4,)
 
 
 @pytest.mark.parametrize(
@@ -53,14 +54,14 @@ def test_the_plane_on_display(
     image = viewer.add_image(np.zeros((4, 20, 30)), scale=(5, 0.5, 2), translate=(7, 8, 9))
     viewer.dims.order = order
     viewer.dims.point = image.data_to_world((1, 3, 4))
-    assert displayed_plane(viewer, image) == LayerPlane(axes, index)
+    assert displayed_plane(viewer, image) == ArrayPlane(axes, index)
 
 
 def test_other_views_are_explained() -> None:
     viewer = ViewerModel()
     image = viewer.add_image(np.zeros((20, 30)), name="flat")
     viewer.add_image(np.zeros((4, 20, 30)))
-    assert displayed_plane(viewer, image) == LayerPlane((0, 1), ())
+    assert displayed_plane(viewer, image) == ArrayPlane((0, 1), ())
     viewer.dims.order = (1, 0, 2)
     with pytest.raises(HQSAMError, match="flat does not have the axes on display"):
         displayed_plane(viewer, image)

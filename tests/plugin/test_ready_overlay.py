@@ -6,7 +6,7 @@ import numpy as np
 from napari.components import ViewerModel
 
 from napari_hqsam.images.windows import Window
-from napari_hqsam.plugin.plane import LayerPlane
+from napari_hqsam.labels.plane import ArrayPlane
 from napari_hqsam.plugin.ready_overlay import ReadyOverlay, outline
 
 
@@ -42,7 +42,7 @@ def test_the_layer_comes_and_goes_and_takes_no_selection() -> None:
     image = viewer.add_image(np.zeros((4, 200, 300)), scale=(3, 2, 2), name="i")
     labels = viewer.add_labels(np.zeros((4, 200, 300), dtype=int))
     overlay = ReadyOverlay(viewer)
-    plane = LayerPlane((0, 2), (7,))
+    plane = ArrayPlane((0, 2), (7,))
     overlay.show(image, plane, [window(0, 10, 4, 40)], 2.0)
     assert overlay.layer is not None
     assert viewer.layers.index(overlay.layer) == 1

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_hqsam.labels.plane import ArrayPlane
 from napari_hqsam.labels.store import LabelStore
-from napari_hqsam.plugin.plane import LayerPlane
-from napari_hqsam.plugin.store_planes import read_plane, write_mask, write_plane
+from napari_hqsam.labels.store_planes import read_plane, write_plane
+from napari_hqsam.plugin.store_planes import write_mask
 
 SHAPE = (6, 40, 50)
-PLANES = [LayerPlane((1, 2), (3,)), LayerPlane((0, 2), (17,)), LayerPlane((0, 1), (23,))]
+PLANES = [ArrayPlane((1, 2), (3,)), ArrayPlane((0, 2), (17,)), ArrayPlane((0, 1), (23,))]
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def everything(store: LabelStore) -> np.ndarray:
 
 
 @pytest.mark.parametrize("plane", PLANES, ids=["xy", "xz", "yz"])
-def test_what_is_written_is_there_and_nothing_else(plane: LayerPlane, store: LabelStore) -> None:
+def test_what_is_written_is_there_and_nothing_else(plane: ArrayPlane, store: LabelStore) -> None:
     pixels = np.arange(1, 4 * 9 + 1).reshape(4, 9)
     where = pixels % 3 > 0
     changes = write_plane(store, plane, 1, 20, pixels, where)
@@ -41,7 +42,7 @@ def test_what_is_written_is_there_and_nothing_else(plane: LayerPlane, store: Lab
 
 
 @pytest.mark.parametrize("plane", PLANES, ids=["xy", "xz", "yz"])
-def test_a_mask_leaves_other_objects(plane: LayerPlane, store: LabelStore) -> None:
+def test_a_mask_leaves_other_objects(plane: ArrayPlane, store: LabelStore) -> None:
     write_plane(store, plane, 0, 0, np.full((3, 3), 9), np.ones((3, 3), dtype=bool))
     mask: Any = SimpleNamespace(data=np.ones((4, 4), dtype=bool), bbox=(1, 1, 5, 5))
     assert write_mask(store, plane, mask, 2)

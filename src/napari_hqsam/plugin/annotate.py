@@ -12,11 +12,12 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_hqsam.errors import HQSAMError
+from napari_hqsam.labels.plane import ArrayPlane
 from napari_hqsam.plugin.annotate_controls import HINT, AnnotateControls
 from napari_hqsam.plugin.engine import Engine
 from napari_hqsam.plugin.label_target import LabelTarget
 from napari_hqsam.plugin.look_ahead import LookAhead
-from napari_hqsam.plugin.plane import LayerPlane, displayed_plane
+from napari_hqsam.plugin.plane import displayed_plane
 from napari_hqsam.plugin.preview import NAME as PREVIEW
 from napari_hqsam.plugin.preview import Preview
 from napari_hqsam.plugin.prompt_layers import PromptLayers, Tool
@@ -46,7 +47,7 @@ class AnnotateWidget(QWidget):
         self._masks: list[Mask] = []
         self._shown: Request | None = None  # what the masks answer
         self._request: Request | None = None  # what was asked last
-        self._plane: LayerPlane | None = None
+        self._plane: ArrayPlane | None = None
         self._preview = Preview(napari_viewer)
         self._target = target = LabelTarget(napari_viewer)
         # No children of this widget: they are deleted with it, but must end their work first.

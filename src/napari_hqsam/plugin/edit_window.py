@@ -9,8 +9,8 @@ from napari.layers import Labels
 from qtpy.QtWidgets import QApplication
 
 from napari_hqsam.errors import HQSAMError
+from napari_hqsam.labels.store_planes import read_plane, write_plane
 from napari_hqsam.plugin.layers import crop_transform, insert_above
-from napari_hqsam.plugin.store_planes import read_plane, write_plane
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hqsam.labels.change import Change
+    from napari_hqsam.labels.plane import ArrayPlane
     from napari_hqsam.labels.store import LabelStore
-    from napari_hqsam.plugin.plane import LayerPlane
 
 Box = tuple[int, int, int, int]
 
@@ -49,14 +49,14 @@ class EditWindow:
     ----------
     layer : napari.layers.Labels or None
         None until `load` is called for the first time.
-    plane, box : LayerPlane and (y0, x0, y1, x1), or None
+    plane, box : ArrayPlane and (y0, x0, y1, x1), or None
         What it holds.
     """
 
     def __init__(self, viewer: ViewerModel, store: LabelStore, overview: Labels) -> None:
         self._viewer, self._store, self._overview = viewer, store, overview
         self.layer: Labels | None = None
-        self.plane: LayerPlane | None = None
+        self.plane: ArrayPlane | None = None
         self.box: Box | None = None
         self._stored: NDArray[Any] = np.zeros((0, 0), dtype=store.dtype)
 
@@ -73,7 +73,7 @@ class EditWindow:
         pressed = bool(QApplication.mouseButtons().value)
         return pressed and str(self.layer.mode) not in ("pan_zoom", "pick")
 
-    def load(self, plane: LayerPlane, box: Box) -> None:
+    def load(self, plane: ArrayPlane, box: Box) -> None:
         """Hold another part of the store; what is not written yet is lost: `flush` before."""
         self._stored = read_plane(self._store, plane, *box)
         data = plane.slab(self._stored.copy())

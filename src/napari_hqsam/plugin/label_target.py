@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
 
-    from napari_hqsam.plugin.plane import LayerPlane
+    from napari_hqsam.labels.plane import ArrayPlane
     from napari_hqsam.segmentation import Mask
 
 # The highest label of more pixels than this is looked up once, not at every turn.
@@ -124,14 +124,14 @@ class LabelTarget:
             )
         return self._highest[labels] + 1
 
-    def commit(self, labels: Labels, plane: LayerPlane, masks: Sequence[Mask], first: int) -> int:
+    def commit(self, labels: Labels, plane: ArrayPlane, masks: Sequence[Mask], first: int) -> int:
         """Write each mask as an object of its own; pixels of other objects are kept.
 
         Parameters
         ----------
         labels : napari.layers.Labels
             Of the image's shape.
-        plane : LayerPlane
+        plane : ArrayPlane
             Where the masks lie.
         masks : sequence of Mask
         first : int

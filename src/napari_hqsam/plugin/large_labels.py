@@ -14,11 +14,12 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_hqsam.errors import HQSAMError
+from napari_hqsam.labels.store_planes import all_or_none
 from napari_hqsam.plugin.edit_window import EditWindow, window_for
 from napari_hqsam.plugin.label_folder import STORE, create_store, store_of
 from napari_hqsam.plugin.layers import insert_above, spatial_shape, transform_like
 from napari_hqsam.plugin.plane import displayed_plane
-from napari_hqsam.plugin.store_planes import all_or_none, write_mask
+from napari_hqsam.plugin.store_planes import write_mask
 from napari_hqsam.plugin.viewport import visible_box
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_hqsam.labels.change import Change
+    from napari_hqsam.labels.plane import ArrayPlane
     from napari_hqsam.labels.store import LabelStore
-    from napari_hqsam.plugin.plane import LayerPlane
     from napari_hqsam.segmentation import Mask
 
 # Edits that did not come from the brush are written after this long without another.
@@ -115,7 +116,7 @@ class LargeLabels:
         return layer is self.overview or (layer is self.window.layer is not None)
 
     def commit(
-        self, plane: LayerPlane, masks: Sequence[Mask], first: int
+        self, plane: ArrayPlane, masks: Sequence[Mask], first: int
     ) -> tuple[int, list[Change]]:
         """Write each mask as an object of its own, where there is no other.
 

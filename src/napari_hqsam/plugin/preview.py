@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-    from napari_hqsam.plugin.plane import LayerPlane
+    from napari_hqsam.labels.plane import ArrayPlane
     from napari_hqsam.segmentation import Mask
 
 NAME = "HQ-SAM preview"
@@ -64,7 +64,7 @@ class Preview:
         insert_above(self._viewer, image, self.layer)
         return self.layer
 
-    def show(self, image: Image, plane: LayerPlane, masks: Sequence[Mask]) -> None:
+    def show(self, image: Image, plane: ArrayPlane, masks: Sequence[Mask]) -> None:
         """Replace what is shown, in that plane of the image; without any pixel nothing is."""
         drawn = [m for m in masks if m.area]
         if not drawn:

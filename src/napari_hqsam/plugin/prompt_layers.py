@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
 
-    from napari_hqsam.plugin.plane import LayerPlane
+    from napari_hqsam.labels.plane import ArrayPlane
 
 Tool = Literal["box", "positive", "negative"]
 
@@ -114,7 +114,7 @@ class PromptLayers:
         finally:
             self._silent = False
 
-    def prompts(self, plane: LayerPlane) -> list[Prompts]:
+    def prompts(self, plane: ArrayPlane) -> list[Prompts]:
         """The prompts on one plane, one for each object.
 
         Each box is an object of its own; a point belongs to the box it lies in, or else to the
@@ -134,7 +134,7 @@ class PromptLayers:
             for k, box in enumerate(boxes)
         ]
 
-    def clear(self, plane: LayerPlane | None = None) -> None:
+    def clear(self, plane: ArrayPlane | None = None) -> None:
         """Remove the prompts of one plane, or all."""
         self._silent = True
         try:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hqsam.images.windows import Window
-    from napari_hqsam.plugin.plane import LayerPlane
+    from napari_hqsam.labels.plane import ArrayPlane
 
 NAME = "HQ-SAM ready"
 # Okabe and Ito's bluish green: not among the prompts, told apart by colour-blind people too.
@@ -40,13 +40,13 @@ class ReadyOverlay:
         self._shown: Any = None
         self.layer: Vectors | None = None
 
-    def show(self, image: Image, plane: LayerPlane, windows: Sequence[Window], zoom: float) -> None:
+    def show(self, image: Image, plane: ArrayPlane, windows: Sequence[Window], zoom: float) -> None:
         """Draw the outline of `windows` of a plane.
 
         Parameters
         ----------
         image : napari.layers.Image
-        plane : LayerPlane
+        plane : ArrayPlane
         windows : sequence of Window
         zoom : float
             Screen pixels per pixel of the image.
@@ -108,7 +108,7 @@ def outline(windows: Sequence[Window]) -> NDArray[np.float64]:
     return np.concatenate([each.transpose(2, 0, 1) for each in lines]) - 0.5
 
 
-def _vectors(lines: NDArray[np.float64], plane: LayerPlane) -> NDArray[np.float64]:
+def _vectors(lines: NDArray[np.float64], plane: ArrayPlane) -> NDArray[np.float64]:
     """Lines as napari has them, (N, 2, ndim): start, and the way to the end."""
     out = np.zeros((len(lines), 2, plane.ndim))
     out[:, 0, list(plane.others)] = plane.index

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_hqsam.images.source import ImageSource
+    from napari_hqsam.labels.plane import ArrayPlane
     from napari_hqsam.modeling import Mode
-    from napari_hqsam.plugin.plane import LayerPlane
     from napari_hqsam.segmentation import Mask, Prompts
 
 
@@ -50,7 +50,7 @@ class Request:
     subject : Subject
     prompts : tuple of Prompts
         One for each object.
-    plane : LayerPlane
+    plane : ArrayPlane
         In the axes of the layer.
     index : tuple of int
         The same in the axes of the source, which leaves out those of length 1.
@@ -61,7 +61,7 @@ class Request:
 
     subject: Subject
     prompts: tuple[Prompts, ...]
-    plane: LayerPlane
+    plane: ArrayPlane
     index: tuple[int, ...]
     mode: Mode
     previous: tuple[Mask | None, ...] = ()
@@ -70,7 +70,7 @@ class Request:
 def corrected(
     before: Request | None,
     masks: Sequence[Mask],
-    plane: LayerPlane,
+    plane: ArrayPlane,
     prompts: Sequence[Prompts],
 ) -> tuple[Mask | None, ...]:
     """Which masks `prompts` correct: they only add points to those that made them.
@@ -81,7 +81,7 @@ def corrected(
         What `masks` answer.
     masks : sequence of Mask
         Those on show.
-    plane : LayerPlane
+    plane : ArrayPlane
         Where `prompts` lie.
     prompts : sequence of Prompts
 

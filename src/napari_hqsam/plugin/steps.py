@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_hqsam.labels.change import Change
-    from napari_hqsam.plugin.plane import LayerPlane
+    from napari_hqsam.labels.plane import ArrayPlane
     from napari_hqsam.segmentation import Mask
 
 
@@ -59,7 +59,7 @@ class Written:
         self.large.undo(self.changes)
 
 
-def draw(labels: Labels, plane: LayerPlane, masks: Sequence[Mask], first: int) -> tuple[int, Drawn]:
+def draw(labels: Labels, plane: ArrayPlane, masks: Sequence[Mask], first: int) -> tuple[int, Drawn]:
     """Write masks into an editable layer; how many had a place, and how to undo it."""
     corners = np.array([mask.bbox for mask in masks])
     (y0, x0), (y1, x1) = corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
+    from napari_hqsam.labels.plane import ArrayPlane
     from napari_hqsam.plugin.annotate_controls import AnnotateControls
-    from napari_hqsam.plugin.plane import LayerPlane
 
-Shown = tuple["Image", "LayerPlane", Subject, tuple[int, ...]]
+Shown = tuple["Image", "ArrayPlane", Subject, tuple[int, ...]]
 
 
 class Subjects:
@@ -41,7 +41,7 @@ class Subjects:
         self._turned: dict[tuple[int, int], ImageSource] = {}
         self._limits: Any = None
 
-    def of(self, image: Image, plane: LayerPlane) -> tuple[Subject, tuple[int, ...]]:
+    def of(self, image: Image, plane: ArrayPlane) -> tuple[Subject, tuple[int, ...]]:
         """What the engine works on, and the index of a plane of the image in it.
 
         Raises

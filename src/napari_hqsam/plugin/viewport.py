@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-    from napari_hqsam.plugin.plane import LayerPlane
+    from napari_hqsam.labels.plane import ArrayPlane
 
 _MILLISECONDS = 100
 
@@ -94,7 +94,7 @@ def main_window(widget: Any) -> Any:
 
 
 def visible_box(
-    viewer: ViewerModel, layer: Layer, plane: LayerPlane
+    viewer: ViewerModel, layer: Layer, plane: ArrayPlane
 ) -> tuple[float, float, float, float]:
     """The part of a plane that the canvas shows: (y0, x0, y1, x1), not cut to the image."""
     camera = viewer.scene.camera
@@ -109,14 +109,14 @@ def visible_box(
     return float(y0), float(x0), float(y1) + 1, float(x1) + 1
 
 
-def screen_pixels(viewer: ViewerModel, layer: Layer, plane: LayerPlane) -> float:
+def screen_pixels(viewer: ViewerModel, layer: Layer, plane: ArrayPlane) -> float:
     """How many pixels of the screen one pixel of the plane spans."""
     scale = [abs(float(layer.scale[axis])) for axis in plane.axes]
     return float(viewer.scene.camera.zoom * np.sqrt(scale[0] * scale[1]))
 
 
 def pointer(
-    viewer: ViewerModel, layer: Layer, plane: LayerPlane, box: Sequence[float]
+    viewer: ViewerModel, layer: Layer, plane: ArrayPlane, box: Sequence[float]
 ) -> tuple[float, float] | None:
     """(y, x) of the mouse in the plane, if it is within `box`."""
     position = viewer.cursor.position
