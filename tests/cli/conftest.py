@@ -66,6 +66,7 @@ class BoxModel:
     has_hq = True
     refines_parts = trusts_boxes = False
     device = torch.device("cpu")
+    precision = "float32"
     input_size = 256
     radius = 20
 

@@ -108,3 +108,16 @@ def test_a_store_of_another_image_is_refused(
     other = tmp_path / "other.tif"
     tifffile.imwrite(other, np.zeros((50, 60), np.uint8))
     assert "of another image" in command("embed", other, "--store", tmp_path / "s").error
+
+
+def test_features_of_one_precision_are_not_taken_for_those_of_the_other(
+    command: Any, small: HQSam, image: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "cells.embeddings"
+    assert command("embed", image, "--store", store).status == 0
+    small.precision = "bfloat16"
+    again = command("embed", image, "--store", store)
+    assert again.out.startswith("12 windows, 0 there already")
+    table = [line.split()[:2] for line in again.out.splitlines() if line.startswith("micro")]
+    assert sorted(table) == [["micro", "bfloat16"], ["micro", "float32"]]
+    assert f"{store}: 24 windows" in again.out

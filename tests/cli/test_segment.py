@@ -270,3 +270,58 @@ def test_what_does_not_fit_the_model(command, image, checkpoint, tmp_path, optio
     call = ["segment", image, "-o", tmp_path / "l.tif", "--box", "1,1,9,9"]
     assert message in command(*call, "--checkpoint", checkpoint, *options).error
     assert not (tmp_path / "l.tif").exists()
+
+
+def test_a_rounded_encoder_says_so(command, image, checkpoint, tmp_path) -> None:
+    call = ("segment", image, "--box", "20,20,60,70", "--checkpoint", checkpoint, "--device", "cpu")
+    done = command(*call, "-o", tmp_path / "a.tif", "--precision", "bfloat16", "--mode", "sam")
+    assert "micro (sam) on cpu, bfloat16" in done.out
+    exact = command(*call, "-o", tmp_path / "b.tif", "--mode", "sam")
+    assert "bfloat16" not in exact.out
+    wrong = command(*call, "-o", tmp_path / "c.tif", "--precision", "half")
+    assert wrong.status == 2
+    assert "precision 'half' is unknown: use auto, float32 or bfloat16" in wrong.err
+
+
+def test_thresholds_and_what_is_done_with_the_masks(
+    command, model, image, tmp_path, monkeypatch
+) -> None:
+    """The stand-in's mask gets a hole in its middle, and a speck."""
+    decode = model.decode
+
+    def with_flaws(*given, **options):
+        found = decode(*given, **options)
+        for logits in (found.sam, found.hq):
+            logits[..., 18:22, 20:25] = -30.0
+            logits[..., 44:46, 58:60] = 30.0
+        return found
+
+    monkeypatch.setattr(model, "decode", with_flaws)
+
+    def areas(*options: object) -> list[int]:
+        path = tmp_path / "l.tif"
+        call = ["segment", image, "-o", path, "--overwrite", "--box", "20,20,59,69", *options]
+        done = command(*call)
+        assert (done.status, done.err) == (0, "")
+        labels = tifffile.imread(path)
+        inside = labels[20:60, 20:70]
+        return [int(np.count_nonzero(part)) for part in (labels, inside)]
+
+    whole, inside = areas()
+    assert whole > inside  # the speck
+    assert areas("--keep-to-box") == [inside, inside]
+    assert areas("--min-size", 200) == [inside, inside]
+    filled = areas("--fill-holes")
+    assert filled[1] > inside
+    assert areas("--fill-holes", "--min-size", 200, "--keep-to-box") == [filled[1]] * 2
+    assert areas("--threshold", -8)[0] > whole
+    assert areas("--threshold=8")[0] < whole
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(["--min-size", -1], "min-size"), (["--threshold", "nan"], "threshold nan: give a number")],
+)
+def test_such_options_are_checked(command, model, image, tmp_path, options, message) -> None:
+    call = ["segment", image, "-o", tmp_path / "l.tif", "--box", "20,20,59,69", *options]
+    assert message in command(*call).error

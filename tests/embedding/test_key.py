@@ -26,6 +26,11 @@ from napari_hqsam.images.windows import Window
 from .tiny import MAPPING, WINDOWS, image, model
 
 
+def low(network):
+    network.precision = "bfloat16"
+    return network
+
+
 def key(source=None, mapping=MAPPING, network=None) -> str:
     return digest(run_key(source or image(), mapping, network or model()))
 
@@ -48,8 +53,9 @@ def test_the_same_image_look_and_weights_have_one_key(tmp_path) -> None:
         {"network": model(encoder=1.5)},
         {"network": model(head=2.5)},
         {"network": model(hq=False)},
+        {"network": low(model())},
     ],
-    ids=["intensity", "another view", "encoder", "HQ head", "plain SAM"],
+    ids=["intensity", "another view", "encoder", "HQ head", "plain SAM", "precision"],
 )
 def test_another_look_or_other_weights_have_another_key(other) -> None:
     assert key(**other) != key()

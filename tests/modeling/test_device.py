@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from napari_hqsam.errors import HQSAMError
-from napari_hqsam.modeling import choose_device, describe_device
+from napari_hqsam.modeling import choose_device, choose_precision, describe_device, list_devices
 
 
 def computer(monkeypatch: pytest.MonkeyPatch, *, cuda: int = 0, mps: bool = False) -> None:
@@ -72,3 +72,41 @@ def test_the_reason_is_given(
     monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/nvidia-smi" if driver else None)
     monkeypatch.setattr(torch.version, "cuda", build)
     assert said in describe_device()
+
+
+@pytest.mark.parametrize(
+    ("device", "made_for_it", "expected"),
+    [
+        ("cuda", True, "bfloat16"),
+        ("cuda:1", True, "bfloat16"),
+        ("cuda", False, "float32"),
+        ("mps", True, "float32"),
+        ("cpu", True, "float32"),
+    ],
+)
+def test_precision_by_itself(
+    monkeypatch: pytest.MonkeyPatch, device: str, made_for_it: bool, expected: str
+) -> None:
+    def supported(including_emulation: bool = True) -> bool:
+        return made_for_it or including_emulation
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert choose_precision("auto", torch.device(device)) == expected
+
+
+def test_precision_by_name() -> None:
+    assert choose_precision("float32", "cuda") == "float32"
+    assert choose_precision("bfloat16", "cpu") == "bfloat16"
+    for name in ("float16", "", "BF16"):
+        with pytest.raises(HQSAMError, match=f"precision '{name}' is unknown: use auto, float32"):
+            choose_precision(name)
+
+
+def test_the_devices_that_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    computer(monkeypatch, cuda=2, mps=True)
+    found = list_devices()
+    assert [name for name, _ in found] == ["auto", "cuda:0", "cuda:1", "mps", "cpu"]
+    assert [choose_device(name).type for name, _ in found[1:]] == ["cuda", "cuda", "mps", "cpu"]
+    assert found[1][1] == "GPU: Some GPU"
+    computer(monkeypatch)
+    assert [name for name, _ in list_devices()] == ["auto", "cpu"]

@@ -163,7 +163,7 @@ def test_leaving_ends_the_thread(
         assert not encoders()
     elif how == "model":
         dock.controls.model.value = "vit_b"
-        dock._engine._models["vit_b", "auto"] = model
+        dock._engine._loader.models["vit_b", "auto", "auto"] = model
         until(lambda: not before.is_alive())
     else:
         viewer.layers.remove(image)

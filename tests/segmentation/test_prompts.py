@@ -326,3 +326,93 @@ def test_prompts_cannot_be_changed_and_are_compared_by_identity() -> None:
     assert len({one, two}) == 2
     with pytest.raises(AttributeError):
         one.box = (1, 2, 3, 4)  # type: ignore[misc]
+
+
+# Strokes along what is not the object, and masks of a part of the plane
+
+
+def test_a_negative_scribble_is_twelve_negative_clicks() -> None:
+    stroke = [(20, 30), (20, 41)]
+    given = batch(Prompts(scribble=stroke, negative_scribble=[stroke, [(50, 50), (60, 60)]]))
+    assert given.labels.tolist() == [[1] * 12 + [0] * 24]
+    assert torch.equal(given.points[:, :12], given.points[:, 12:24])
+    alone = Prompts(negative_scribble=stroke)
+    assert alone.only_cuts(None)
+    with pytest.raises(HQSAMError, match="negative_scribble: give"):
+        Prompts(negative_scribble=[3, 4])
+
+
+PART = rectangle(0, 0, 20, 20, (21, 25))
+PART[:5, :5] = False
+WHOLE = np.zeros((100, 120), bool)
+WHOLE[30:51, 40:65] = PART
+
+
+@pytest.mark.parametrize("origin", [(10, 20), (25, 50), (35, 20), (0, 0)])
+@pytest.mark.parametrize("side", [20, 64])
+def test_a_mask_from_its_origin_on_is_that_mask_of_the_plane(origin: tuple, side: int) -> None:
+    window = Window((), 0, origin, side, (side, side), 64)
+    part, whole = Prompts(mask=PART, mask_origin=(30, 40)), Prompts(mask=WHOLE)
+    assert part.mask is not None
+    assert part.mask.size < 1000
+    torch.testing.assert_close(batch(part, window=window).masks, batch(whole, window=window).masks)
+    assert torch.equal(batch(part, window=window).boxes, batch(whole, window=window).boxes)
+    np.testing.assert_array_equal(part.bounds()[0], whole.bounds()[0])
+    np.testing.assert_array_equal(part.bounds()[1], whole.bounds()[1])
+
+
+def test_a_mask_of_a_part_must_lie_in_the_plane() -> None:
+    part = Prompts(mask=PART, mask_origin=(30, 40))
+    part.check_inside((51, 65))
+    with pytest.raises(HQSAMError, match=r"mask of shape \(21, 25\) at \(30, 40\): the plane"):
+        part.check_inside((51, 64))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"mask_origin": (1, 2), "box": (1, 2, 3, 4)}, "mask_origin: give the mask"),
+        ({"mask": PART, "mask_origin": (1.5, 2)}, "two whole numbers"),
+        ({"mask": PART, "mask_origin": (-1, 2)}, "two whole numbers"),
+        ({"mask": PART, "mask_origin": 3}, "two whole numbers"),
+    ],
+)
+def test_bad_origins_are_refused(given: dict, message: str) -> None:
+    with pytest.raises(HQSAMError, match=message):
+        Prompts(**given)
+
+
+# What has changed
+
+
+def test_prompts_that_say_the_same_have_one_signature() -> None:
+    one = Prompts(points=[(1, 2), (3, 4)], labels=[1, 0], box=(0, 0, 9, 9))
+    same = Prompts(points=[(3, 4), (1, 2)], labels=[0, 1], box=(0, 0, 9, 9))
+    outline = [(1, 2), (5, 9), (9, 3)]
+    all_of_them = [
+        one,
+        Prompts(points=[(1, 2), (3, 4)], labels=[0, 1], box=(0, 0, 9, 9)),
+        Prompts(points=[(1, 2)], box=(0, 0, 9, 9)),
+        Prompts(points=[(1, 2), (3, 4)], labels=[1, 0], box=(0, 0, 9, 8)),
+        Prompts(points=[(1, 2), (3, 4)], labels=[1, 0]),
+        Prompts(points=[(1, 2), (3, 4), (3, 4)], labels=[1, 0, 0], box=(0, 0, 9, 9)),
+        Prompts(mask=PART, mask_origin=(1, 2)),
+        Prompts(mask=PART, mask_origin=(2, 1)),
+        Prompts(mask=PART[1:]),
+        Prompts(polygon=outline),
+        Prompts(polygon=outline[::-1]),
+    ]
+    assert one.signature() == same.signature()
+    assert len({p.signature() for p in all_of_them}) == len(all_of_them)
+    assert Prompts(mask=PART.copy()).signature() == Prompts(mask=PART).signature()
+
+
+def test_which_clicks_are_new() -> None:
+    before = Prompts(points=[(1, 2)], scribble=[(5, 5), (9, 9)])
+    after = Prompts(points=[(1, 2), (3, 4)], labels=[1, 0], scribble=[(5, 5), (9, 9)])
+    assert after.more_than(before) == [0]  # though it comes before the stroke
+    assert after.only_cuts(before)
+    assert before.more_than(after) == []
+    assert before.more_than(before) == []
+    boxed = Prompts(points=[(1, 2), (3, 4)], box=(0, 0, 9, 9))
+    assert boxed.more_than(Prompts(points=[(1, 2)])) == []

@@ -278,3 +278,13 @@ def test_unusable_weights_are_not_saved(tmp_path: Path) -> None:
 def test_an_unwritable_place(micro: HQSam, tmp_path: Path) -> None:
     with pytest.raises(HQSAMError, match="cannot be written"):
         save_model(micro, tmp_path / "absent" / "m.safetensors")
+
+
+def test_the_precision_is_that_of_the_device_or_the_one_asked_for(micro_file: Path) -> None:
+    def chosen(**options: str) -> str:
+        return load_model("micro", checkpoint=micro_file, device="cpu", **options).precision
+
+    assert chosen() == "float32"
+    assert chosen(precision="bfloat16") == "bfloat16"
+    with pytest.raises(HQSAMError, match="precision 'half' is unknown"):
+        load_model("micro", checkpoint=micro_file.with_name("none"), precision="half")

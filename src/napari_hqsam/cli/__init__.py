@@ -16,7 +16,9 @@ from napari_hqsam.cli.console import complain
 from napari_hqsam.cli.demo import demo
 from napari_hqsam.cli.embed import embed
 from napari_hqsam.cli.evaluate import evaluate
+from napari_hqsam.cli.export import export
 from napari_hqsam.cli.models import models
+from napari_hqsam.cli.replay import replay
 from napari_hqsam.cli.segment import segment
 from napari_hqsam.cli.train import train
 from napari_hqsam.errors import HQSAMError
@@ -52,7 +54,7 @@ def _options(
 
 _app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
 _app.callback()(_options)
-for _command in (segment, embed, models, demo, train, evaluate):
+for _command in (segment, embed, export, replay, models, demo, train, evaluate):
     _app.command()(_command)
 _app.add_typer(benchmark, name="benchmark")
 

@@ -18,6 +18,7 @@ from napari_hqsam.cli.options import (
     Device,
     Level,
     Model,
+    Precision,
     contrast_limits,
 )
 from napari_hqsam.cli.prompts import numbers, whole_numbers
@@ -41,6 +42,7 @@ def embed(
     model: Model = "micro",
     checkpoint: Checkpoint = None,
     device: Device = "auto",
+    precision: Precision = "auto",
     plane: Annotated[
         list[str] | None,
         typer.Option(
@@ -102,7 +104,7 @@ def embed(
             source,
             level=level,
             contrast_limits=limits,
-            model=load(model, checkpoint, device),
+            model=load(model, checkpoint, device, precision),
             store=store,
         ) as segmenter:
             job = segmenter.embed(planes, box, zoom_out or (0,), overlap)
@@ -172,12 +174,13 @@ def _look_after(store: Path, status: bool, prune: float | None) -> None:
         return
     found = store_status(store)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("model", "channels", "intensity", "windows", "GB"):
-        table.add_column(heading, justify="left" if heading == "model" else "right")
+    for heading in ("model", "precision", "channels", "intensity", "windows", "GB"):
+        table.add_column(heading, justify="left" if heading in ("model", "precision") else "right")
     for run in found.runs:
         intensity = " ".join(f"{low:g}–{high:g}" for low, high in run.key["intensity"])
         seen = ",".join(map(str, run.key["image"]["channels"]))
         gigabytes = f"{run.bytes / 1e9:.2f}"
-        table.add_row(str(run.key["model"]), seen, intensity, f"{run.windows:,}", gigabytes)
+        of = str(run.key["model"]), str(run.key.get("precision", "float32"))
+        table.add_row(*of, seen, intensity, f"{run.windows:,}", gigabytes)
     Console().print(table)
     typer.echo(f"{store}: {found.windows:,} windows, {found.bytes / 1e9:.2f} GB")

@@ -31,6 +31,8 @@ def models() -> None:
             installed = "yes"
         elif info.bytes is None:
             installed = "missing"
+        elif info.added is not None:
+            installed = "moved"
         else:
             installed = f"no ({info.bytes / 1e6:,.0f} MB)"
         table.add_row(info.name, installed, info.licence, info.trained_on, info.description)
@@ -38,7 +40,12 @@ def models() -> None:
     typer.echo(f"A model is downloaded when it is first used, to {cache_dir() / 'models'}")
 
 
-def load(name: str, checkpoint: Path | None = None, device: str = "auto") -> HQSam:
+def load(
+    name: str,
+    checkpoint: Path | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+) -> HQSam:
     """`napari_hqsam.load_model`, with a progress bar if the weights must be downloaded."""
     from rich.progress import DownloadColumn, TimeRemainingColumn
 
@@ -50,4 +57,6 @@ def load(name: str, checkpoint: Path | None = None, device: str = "auto") -> HQS
         def show(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, visible=True)
 
-        return load_model(name, checkpoint=checkpoint, device=device, progress=show)
+        return load_model(
+            name, checkpoint=checkpoint, device=device, precision=precision, progress=show
+        )

@@ -15,6 +15,25 @@ Checkpoint = Annotated[
     Path | None, typer.Option(metavar="PATH", help="Weights of your own for that model.")
 ]
 Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")]
+Precision = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Of the encoder: float32 (exact), bfloat16, or auto: bfloat16 on a CUDA GPU made for "
+        "it. A --store finds what was encoded in the same one.",
+    ),
+]
+Threshold = Annotated[
+    float,
+    typer.Option(metavar="T", help="Logits above it are the object: below 0 it grows."),
+]
+FillHoles = Annotated[bool, typer.Option("--fill-holes", help="Take in what a mask surrounds.")]
+MinSize = Annotated[
+    int, typer.Option(metavar="PIXELS", min=0, help="Remove parts of a mask smaller than that.")
+]
+KeepToBox = Annotated[
+    bool, typer.Option("--keep-to-box", help="Remove what reaches out of an object's box.")
+]
 Channels = Annotated[
     str | None, typer.Option(metavar="C,..", help="One to three channels to look at, from 0.")
 ]

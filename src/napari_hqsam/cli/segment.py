@@ -18,8 +18,13 @@ from napari_hqsam.cli.options import (
     Checkpoint,
     Contrast,
     Device,
+    FillHoles,
+    KeepToBox,
     Level,
+    MinSize,
     Model,
+    Precision,
+    Threshold,
     contrast_limits,
 )
 from napari_hqsam.cli.prompts import (
@@ -72,12 +77,17 @@ def segment(
     model: Model = "micro",
     checkpoint: Checkpoint = None,
     device: Device = "auto",
+    precision: Precision = "auto",
     mode: Annotated[
         str,
         typer.Option(
             metavar="MODE", help="hq+sam (the paper's sum), hq (the HQ token alone) or sam."
         ),
     ] = "hq+sam",
+    threshold: Threshold = 0.0,
+    fill_holes: FillHoles = False,
+    min_size: MinSize = 0,
+    keep_to_box: KeepToBox = False,
     channels: Channels = None,
     contrast: Contrast = None,
     axes: Axes = None,
@@ -122,25 +132,32 @@ def segment(
 
         from napari_hqsam.modeling import describe_device
         from napari_hqsam.segmentation import Segmenter
+        from napari_hqsam.segmentation.polish import polish
 
         with LabelImage(source, target, level=level, highest=highest) as labels:
             segmenter = Segmenter(
                 source,
                 level=level,
                 contrast_limits=limits,
-                model=load(model, checkpoint, device),
+                model=load(model, checkpoint, device, precision),
                 store=store,
             )
-            masks = predict(segmenter, objects, mode)
+            masks = [
+                polish(mask, fill_holes=fill_holes, min_size=min_size, keep_to_box=keep_to_box)
+                for mask in predict(segmenter, objects, mode, threshold)
+            ]
             areas = draw(objects, masks, labels)
             labels.write()
     Console().print(_table(objects, masks, areas, labels))
     on = describe_device() if device == "auto" else str(segmenter.model.device)
-    typer.echo(f"{model} ({mode}) on {on}")
+    rounded = ", bfloat16" if segmenter.model.precision == "bfloat16" else ""
+    typer.echo(f"{model} ({mode}) on {on}{rounded}")
     typer.echo(f"{target}: {labels.describe()}")
 
 
-def predict(segmenter: Segmenter, objects: Sequence[PromptedObject], mode: str) -> list[Mask]:
+def predict(
+    segmenter: Segmenter, objects: Sequence[PromptedObject], mode: str, threshold: float = 0.0
+) -> list[Mask]:
     """The mask of each object, window by window, so that each is encoded once."""
     windows = defaultdict(list)
     for i, item in enumerate(objects):
@@ -150,7 +167,9 @@ def predict(segmenter: Segmenter, objects: Sequence[PromptedObject], mode: str) 
         task = bar.add_task("objects", total=len(objects))
         for (plane, _), members in windows.items():
             prompts = [objects[i].prompts for i in members]
-            found = segmenter.predict_many(prompts, plane=plane, mode=cast("Mode", mode))
+            found = segmenter.predict_many(
+                prompts, plane=plane, mode=cast("Mode", mode), threshold=threshold
+            )
             for i, mask in zip(members, found, strict=True):
                 masks[i] = mask
             bar.advance(task, len(members))

@@ -146,6 +146,16 @@ def prune(path: str | os.PathLike[str], max_bytes: int) -> Freed:
         return Freed(windows, before.bytes - max_bytes - excess)
 
 
+def uses(path: str | os.PathLike[str]) -> Iterator[tuple[float, int]]:
+    """When each window of a store was used last (seconds since 1970), and the bytes it takes."""
+    folder, _ = _open(path)
+    with on_disk(folder):
+        for used, run, name in _uses(folder):
+            with suppress(OSError):  # deleted meanwhile
+                chunks = sum(run.chunk_bytes(array) for array in run.array_names)
+                yield used, chunks + run.mark(name).stat().st_size
+
+
 def _open(path: str | os.PathLike[str]) -> tuple[Path, dict[str, Any]]:
     folder = Path(path).expanduser().absolute()
     with on_disk(folder):

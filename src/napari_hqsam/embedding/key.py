@@ -46,7 +46,8 @@ def run_key(source: ImageSource, mapping: IntensityMapping, model: HQSam) -> dic
     """What all windows of a run have in common, ready for JSON.
 
     Features of two windows that agree in this, in `Window` and in their pixels are the same up to
-    the rounding of the device they were computed on: a laptop takes those of a GPU.
+    the rounding of the device they were computed on: a laptop takes those of a GPU, if the GPU
+    computed in the precision that the laptop asks for.
     """
     return {
         "encoding": _ENCODING,
@@ -57,6 +58,7 @@ def run_key(source: ImageSource, mapping: IntensityMapping, model: HQSam) -> dic
         "input_size": model.input_size,
         "encoder": encoder_hash(model),
         "hq_head": head_hash(model),
+        "precision": model.precision,
         "dtype": STORED_DTYPE,
     }
 

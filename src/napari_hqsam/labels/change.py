@@ -110,13 +110,15 @@ class Change:
         How many pixels changed.
     nbytes : int
         Memory that it takes; runs of equal labels take as much as one pixel.
+    patches : tuple of Patch
+        The changed pixels.
     """
 
     def __init__(
         self, store: LabelStore, plane: tuple[int, ...], patches: Sequence[Patch], asked: Box
     ) -> None:
         self._store = store
-        self._patches = tuple(patches)
+        self.patches = tuple(patches)
         self.plane = plane
         y0, x0 = asked[:2]
         self.bbox: Box = (y0, x0, y0, x0)
@@ -135,7 +137,7 @@ class Change:
         HQSAMError
             If the disk refuses; undo again goes on with the rest.
         """
-        for patch in reversed(self._patches):
+        for patch in reversed(self.patches):
             self._store.apply(self.plane, patch, back=True)
 
     def redo(self) -> None:
@@ -146,5 +148,5 @@ class Change:
         HQSAMError
             If the disk refuses; redo again goes on with the rest.
         """
-        for patch in self._patches:
+        for patch in self.patches:
             self._store.apply(self.plane, patch, back=False)

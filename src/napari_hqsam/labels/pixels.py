@@ -96,7 +96,7 @@ class Pixels:
 
     def copy_to(self, store: LabelStore) -> None:
         """Fill an empty store of the same shape."""
-        for corner, block in _blocks(self.array, self.target):
+        for corner, block in blocks(self.array, self.target):
             for i in np.ndindex(*block.shape[:-2]):
                 plane = tuple(a + b for a, b in zip(corner, i, strict=False))
                 store.fill(plane, corner[-2], corner[-1], block[i].astype(self.dtype, copy=False))
@@ -107,12 +107,12 @@ def _extremes(array: Any, target: Path) -> tuple[int, int]:
     if isinstance(array, np.ndarray):
         return int(array.min()), int(array.max())
     low = high = 0
-    for _, block in _blocks(array, target):
+    for _, block in blocks(array, target):
         low, high = min(low, int(block.min())), max(high, int(block.max()))
     return low, high
 
 
-def _blocks(array: Any, target: Path) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
+def blocks(array: Any, target: Path) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
     """The corner and the pixels of each block; together they are the whole array."""
     shape = tuple(int(n) for n in array.shape)
     steps = _block_shape(shape, _chunk(array))

@@ -1,12 +1,16 @@
-"""Which device to compute on, and why."""
+"""Which device to compute on, in which precision, and why."""
 
 from __future__ import annotations
 
 import shutil
+from typing import Literal, get_args
 
 import torch
 
 from napari_hqsam.errors import HQSAMError
+
+Precision = Literal["float32", "bfloat16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -37,6 +41,45 @@ def choose_device(name: str = "auto") -> torch.device:
             f"device {name!r} cannot be used here ({describe_device()}): use --device auto"
         )
     return device
+
+
+def choose_precision(name: str = "auto", device: torch.device | str = "cpu") -> Precision:
+    """What the image encoder computes in on `device`.
+
+    Parameters
+    ----------
+    name : {"auto", "float32", "bfloat16"}
+        "auto" takes bfloat16 on a CUDA GPU that is made for it, and float32, which is exact,
+        anywhere else: on a CPU without bfloat16 units it would be the slower one.
+    device : torch.device or str
+
+    Raises
+    ------
+    HQSAMError
+        If `name` is none of these.
+    """
+    if name == "auto":
+        # on older GPUs bfloat16 is emulated, and no faster
+        fast = torch.device(device).type == "cuda" and torch.cuda.is_bf16_supported(
+            including_emulation=False
+        )
+        return "bfloat16" if fast else "float32"
+    for precision in PRECISIONS:
+        if name == precision:
+            return precision
+    raise HQSAMError(f"precision {name!r} is unknown: use auto, {' or '.join(PRECISIONS)}")
+
+
+def list_devices() -> list[tuple[str, str]]:
+    """The devices of this computer: (name as for `choose_device`, what it is), "auto" first."""
+    found = [("auto", describe_device())]
+    found += [
+        (f"cuda:{i}", f"GPU: {torch.cuda.get_device_name(i)}")
+        for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    ]
+    if torch.backends.mps.is_available():
+        found.append(("mps", "GPU: Apple Metal (mps)"))
+    return [*found, ("cpu", f"CPU, {torch.get_num_threads()} threads")]
 
 
 def describe_device() -> str:

@@ -8,6 +8,7 @@ Every model, from the embedded `micro` to ViT-H, has the same two steps:
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_hqsam.errors import HQSAMError
+from napari_hqsam.modeling.device import Precision
 from napari_hqsam.modeling.image_encoder import Between, uninterrupted
 from napari_hqsam.modeling.mask_decoder_hq import MaskDecoderHQ
 
@@ -145,10 +147,13 @@ class HQSam(nn.Module):
         Whether it was trained to refine a rough mask in a window that shows a part of the object.
     trusts_boxes : bool
         Whether most of the boxes that it was trained with were exact. SAM's were not.
+    precision : {"float32", "bfloat16"}
+        What the image encoder computes in. Weights and features are float32 in either case.
     """
 
     refines_parts = False
     trusts_boxes = False
+    precision: Precision = "float32"
     embedding_stride = 16
     mask_stride = 4
 
@@ -209,8 +214,18 @@ class HQSam(nn.Module):
         between : callable
             Called between the encoder's blocks: a place to wait while something more urgent is
             computed, or to stop by raising.
+
+        Returns
+        -------
+        TileFeatures
+            In float32; rounded on the way if `precision` is "bfloat16".
         """
-        embedding, early = self.image_encoder(images, between)
+        low = self.precision == "bfloat16"
+        # Not autocast(enabled=low): a training loop's own autocast is to stay.
+        with torch.autocast(images.device.type, torch.bfloat16) if low else nullcontext():
+            embedding, early = self.image_encoder(images, between)
+        if low:
+            embedding, early = embedding.float(), early.float()
         hq = self.mask_decoder.hq_features(embedding, early) if self.has_hq else None
         return TileFeatures(embedding, hq)
 

@@ -1,38 +1,43 @@
-"""The part of the dock that computes: one worker at a time, the newest request wins."""
+"""The part of the dock that computes: one thread, the newest request wins."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
-import numpy as np
-from napari.qt.threading import create_worker
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from napari_hqsam.errors import HQSAMError
-from napari_hqsam.images.intensity import IntensityMapping
+from napari_hqsam.plugin.loader import Loader
 from napari_hqsam.plugin.request import Request, Subject
 
 if TYPE_CHECKING:
     from napari_hqsam.embedding.queue import EncodeQueue, View
-    from napari_hqsam.modeling import HQSam
+    from napari_hqsam.plugin.predictor import Predictor
     from napari_hqsam.segmentation import Mask, Segmenter
 
 
 class Engine(QObject):
-    """Answers requests in a worker thread, and never blocks the window.
+    """Answers requests in a thread of its own, and never blocks the window.
 
     While a request is computed only the newest of those that come is kept; an answer that is no
-    longer wanted is dropped. What the user looks at is encoded by the Segmenter's own thread.
+    longer wanted is dropped, and what is left of its work is left undone. The thread stays: a new
+    one for each request would cost as much as a decode does. What the user looks at is encoded by
+    the Segmenter's own thread.
 
     Signals
     -------
     answered(Request, list of Mask)
         On the main thread, as all signals that are connected to its methods. Perhaps twice for one
         request, the second time with a finer boundary.
+    candidates(Request, list of Mask)
+        After that, if the request is for one object and asks for them: SAM's single mask, then its
+        three others, best first; of "hq" there is one only. `Request.candidate` counts in this
+        list. Their boundaries are as first predicted.
+    glanced(Request, Mask or None)
+        What `glance` was asked for; None if nothing is at hand to see it with.
     failed(str)
         One line for the user.
     stage(str, int, int)
@@ -49,45 +54,64 @@ class Engine(QObject):
     """
 
     answered = Signal(object, object)
+    candidates = Signal(object, object)
+    glanced = Signal(object, object)
     failed = Signal(str)
-    stage = Signal(str, int, int)
+    stage = Signal(str, object, object)
     idle = Signal()
     encoding_changed = Signal()
-    # From the worker thread to this object's, where Qt delivers them.
+    # From the thread to this object's, where Qt delivers them.
     _done = Signal(object, object)
+    _offered = Signal(object, object)
+    _seen = Signal(object, object)
     _error = Signal(object)
-    _stage = Signal(str, int, int)
+    _stage = Signal(str, object, object)  # numbers of any size
 
     def __init__(self) -> None:
         super().__init__()
         self.closed = False
-        self._lock = threading.Lock()
+        self._state = threading.Condition()
         self._pending: Request | None = None
         self._newest: Request | None = None
-        self._running = self._answering = False
+        self._glance: Request | None = None  # waiting
+        self._latest_glance: Request | None = None  # whose answer is wanted
+        self._answering = False
+        self._thread: threading.Thread | None = None
         self._cancelled = threading.Event()
-        self._finished = threading.Event()
-        self._finished.set()
-        self._models: dict[tuple[str, str], HQSam] = {}
+        self._loader = Loader(self._stage.emit, self._cancelled.is_set)
         self._segmenter: tuple[Subject, Segmenter] | None = None
+        self._predictor: Predictor | None = None  # of that Segmenter
         self._watched: tuple[Subject, View] | None = None
         self._tried: Subject | None = None  # made ready to watch, or in vain
-        self._mapped: tuple[Any, Any] | None = None
+        self._ahead: tuple[Subject, tuple[int, ...]] | None = None  # to be on display later
         self._paused = False
         self._done.connect(self._deliver)
+        self._offered.connect(self._offer)
+        self._seen.connect(self._show_seen)
         self._error.connect(self._report)
         self._stage.connect(self._tell)
 
     def request(self, request: Request) -> None:
         """Compute the masks of `request`, unless a newer one comes first."""
-        with self._lock:
+        with self._state:
             self._pending = self._newest = request
+            self._glance = self._latest_glance = None
             self._cancelled.clear()
         self._work()
 
+    def glance(self, request: Request | None) -> None:
+        """See what a request for one object would find, if no request is waiting.
+
+        Nothing is loaded or encoded for it, and no answer is given twice. None drops the last one.
+        """
+        with self._state:
+            self._glance = self._latest_glance = request
+        if request is not None:
+            self._work()
+
     def cancel(self) -> None:
         """Drop what is being computed; a download stops at its next block."""
-        with self._lock:
+        with self._state:
             self._pending = self._newest = None
         self._cancelled.set()
 
@@ -96,7 +120,7 @@ class Engine(QObject):
 
         A model is loaded for it if that needs no download.
         """
-        with self._lock:
+        with self._state:
             self._watched = (subject, view)
             ready = self._segmenter
         if ready is not None and ready[0] == subject:
@@ -104,9 +128,18 @@ class Engine(QObject):
         else:
             self._work()
 
+    def prepare(self, subject: Subject, index: tuple[int, ...]) -> None:
+        """Encode a plane of another subject, which will be on display later, when nothing else is.
+
+        A model is not downloaded for it.
+        """
+        with self._state:
+            self._ahead = (subject, index)
+        self._work()
+
     def stop_watching(self) -> None:
         """Encode nothing more ahead."""
-        with self._lock:
+        with self._state:
             self._watched, ready = None, self._segmenter
         if ready is not None:
             ready[1].watch(None)
@@ -125,11 +158,15 @@ class Engine(QObject):
 
     def close(self) -> None:
         """Cancel, wait until the threads have ended, and take no more requests."""
-        self.closed = True
-        self._watched = None
+        with self._state:
+            self.closed = True
+            self._watched = self._glance = self._ahead = None
+            self._state.notify_all()
         self.cancel()
-        self._finished.wait()
+        if self._thread is not None:
+            self._thread.join()
         self._let_go()
+        self._loader.close()
 
     @property
     def busy(self) -> bool:
@@ -137,66 +174,75 @@ class Engine(QObject):
         return self._answering or self._pending is not None
 
     def _work(self) -> None:
-        """Start the worker if it does not run."""
-        with self._lock:
-            idle = self._pending is None and not self._to_prepare()
-            if self.closed or self._running or idle:
+        """Wake the thread; it is started when there is something to do for the first time."""
+        with self._state:
+            if self.closed:
                 return
-            self._running = True
-            self._finished.clear()
-        create_worker(self._run, _start_thread=True)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="predict", daemon=True)
+                self._thread.start()
+            self._state.notify_all()
 
     def _run(self) -> None:
-        """In the worker thread: answer requests, and make ready what is watched."""
+        """In the thread: answer requests, make ready what is watched, and glance, in that order."""
         while True:
-            with self._lock:
+            with self._state:
+                self._state.wait_for(self._has_work)
+                if self.closed:
+                    return
                 request, self._pending = self._pending, None
                 self._answering = request is not None
-                watched = self._watched if request is None and self._to_prepare() else None
-                if request is None and watched is None:
-                    self._running = False
-                    break
+                watched = glance = ahead = None
+                if request is None and self._to_prepare():
+                    watched = self._watched
+                elif request is None and self._glance is not None:
+                    glance, self._glance = self._glance, None
+                elif request is None:
+                    ahead, self._ahead = self._ahead, None
                 if watched is not None:
                     self._tried = watched[0]
             try:
                 if request is not None:
                     self._answer(request)
-                elif watched is not None:
-                    self._done.emit(None, None)
-                    self._prepare(watched[0])
+                elif watched is not None and not self._loader.needs_download(watched[0]):
+                    self._predictor_for(watched[0])
+                elif glance is not None:
+                    self._look(glance)
+                elif ahead is not None and not self._loader.needs_download(ahead[0]):
+                    self._loader.prepare(*ahead)
             except Exception as error:  # the window must survive whatever happens here
                 self._error.emit((request, error))
-        self._done.emit(None, None)
-        with self._lock:  # the last thing done: whoever waits may delete this object
-            if not self._running:
-                self._finished.set()
+            self._answering = False
+            self._done.emit(None, None)
+
+    def _has_work(self) -> bool:
+        """Needs the lock."""
+        waiting = any(each is not None for each in (self._pending, self._glance, self._ahead))
+        return self.closed or waiting or self._to_prepare()
 
     def _answer(self, request: Request) -> None:
-        for masks in self._answers(request):
-            self._done.emit(request, masks)
-            if request is not self._newest:
-                return
-
-    def _answers(self, request: Request) -> Iterator[list[Mask]]:
         """The masks; then, where there is more to see, the same ones with a finer boundary."""
-        segmenter = self._segmenter_for(request.subject)
-        previous: Sequence[Mask | None] = request.previous or [None] * len(request.prompts)
-        first = segmenter.choose_window(request.prompts[0], request.index, previous[0])
-        if first not in segmenter.features:
+        predictor = self._predictor_for(request.subject)
+        if predictor.needs_encoding(request):
             self._stage.emit("Encoding the image…", 0, 0)
-        predict = partial(
-            segmenter.predict_many,
-            request.prompts,
-            plane=request.index,
-            previous=previous,
-            mode=request.mode,
-        )
-        masks = predict(fine=False)
-        yield masks
-        if segmenter.model.refines_parts:
-            finer = predict()
-            if any(not np.array_equal(a.data, b.data) for a, b in zip(masks, finer, strict=True)):
-                yield finer
+        self._done.emit(request, request.polish(predictor.masks(request)))
+
+        def outdated() -> bool:
+            return request is not self._newest
+
+        finer = None if outdated() else predictor.finer(request, outdated)
+        if finer is not None:
+            self._done.emit(request, request.polish(finer))
+        if request.multimask and len(request.prompts) == 1 and not outdated():
+            self._offered.emit(request, request.polish(predictor.candidates(request)))
+
+    def _look(self, request: Request) -> None:
+        """A glance: only if all is loaded that it takes."""
+        ready, mask = self._segmenter, None
+        if ready is not None and ready[0] == request.subject:
+            with suppress(HQSAMError):  # nobody has asked for anything yet
+                mask = self._predictor_for(request.subject).glance(request)
+        self._seen.emit(request, None if mask is None else request.polish([mask])[0])
 
     def _to_prepare(self) -> bool:
         """Whether something is watched that no Segmenter was made for. Needs the lock."""
@@ -204,46 +250,27 @@ class Engine(QObject):
             return False
         return self._segmenter is None or self._segmenter[0] != self._watched[0]
 
-    def _prepare(self, subject: Subject) -> None:
-        from napari_hqsam.weights import list_models
+    def _predictor_for(self, subject: Subject) -> Predictor:
+        from napari_hqsam.plugin.predictor import Predictor
 
-        here = {info.name for info in list_models() if info.installed}
-        if (subject.model, subject.device) in self._models or subject.model in here:
-            self._segmenter_for(subject)
-
-    def _segmenter_for(self, subject: Subject) -> Segmenter:
-        from napari_hqsam.segmentation import Segmenter
-
-        if self._segmenter is None or self._segmenter[0] != subject:
+        if self._predictor is None or self._segmenter is None or self._segmenter[0] != subject:
             self._let_go()
-            model = self._model(subject.model, subject.device)
-            self._stage.emit("Reading the image…", 0, 0)
-            limits = self._limits(subject)
-            segmenter = Segmenter(
-                subject.source, contrast_limits=limits, model=model, store=subject.store
-            )
+            segmenter = self._loader.segmenter(subject)
             if self._paused:
                 segmenter.encoding.pause()
             segmenter.encoding.changed.connect(self._on_encoding)
-            with self._lock:
-                self._segmenter = (subject, segmenter)
-                self._tried = subject
+            with self._state:
+                self._segmenter, self._tried = (subject, segmenter), subject
                 watched = self._watched
             if watched is not None and watched[0] == subject:
                 segmenter.watch(watched[1])
-        return self._segmenter[1]
-
-    def _limits(self, subject: Subject) -> Any:
-        """One intensity mapping for all planes, whichever way they are cut."""
-        key = (subject.source.upright, subject.limits)
-        if self._mapped is None or self._mapped[0] != key:
-            self._mapped = (key, IntensityMapping.choose(*key).limits)
-        return self._mapped[1]
+            self._predictor = Predictor(segmenter)
+        return self._predictor
 
     def _let_go(self) -> None:
         """End the thread of the Segmenter that is no longer needed."""
-        with self._lock:
-            old, self._segmenter = self._segmenter, None
+        with self._state:
+            old, self._segmenter, self._predictor = self._segmenter, None, None
         if old is not None:
             old[1].encoding.changed.disconnect()
             old[1].close()
@@ -252,19 +279,6 @@ class Engine(QObject):
         """In whichever thread; Qt brings it to the main one."""
         self.encoding_changed.emit()
 
-    def _model(self, name: str, device: str) -> HQSam:
-        from napari_hqsam.weights import load_model
-
-        if (name, device) not in self._models:
-            self._stage.emit(f"Loading {name}…", 0, 0)
-            self._models[name, device] = load_model(
-                name,
-                device=device,
-                progress=lambda done, total: self._stage.emit(f"Downloading {name}…", done, total),
-                cancelled=self._cancelled.is_set,
-            )
-        return self._models[name, device]
-
     def _deliver(self, request: Request | None, masks: list[Mask] | None) -> None:
         if self.closed:
             return
@@ -272,6 +286,14 @@ class Engine(QObject):
             self.answered.emit(request, masks)
         if not self.busy:
             self.idle.emit()
+
+    def _offer(self, request: Request, masks: list[Mask]) -> None:
+        if not self.closed and request is self._newest:
+            self.candidates.emit(request, masks)
+
+    def _show_seen(self, request: Request, mask: Mask | None) -> None:
+        if not self.closed and request is self._latest_glance:
+            self.glanced.emit(request, mask)
 
     def _tell(self, text: str, done: int, total: int) -> None:
         if not self.closed:

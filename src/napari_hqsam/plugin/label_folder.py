@@ -38,8 +38,8 @@ def labels_folder() -> Path:
     return platformdirs.user_data_path("napari-hqsam") / "labels"
 
 
-def create_store(image: Layer) -> LabelStore:
-    """Make an empty store that fits an image.
+def create_store(image: Layer, place: Path | None = None) -> LabelStore:
+    """Make an empty store that fits an image, at a place or in `labels_folder`.
 
     Raises
     ------
@@ -48,22 +48,28 @@ def create_store(image: Layer) -> LabelStore:
     """
     from napari_hqsam.labels.store import LabelStore
 
-    name = re.sub(r"[^\w.-]+", "-", image.name).strip("-.") or "image"
-    folder = labels_folder()
-    stem = f"{name}-{datetime.now():%y%m%d-%H%M%S}"
-    paths = (folder / f"{stem}{more}.zarr" for more in chain([""], (f"-{n}" for n in count(2))))
-    path = next(each for each in paths if not each.exists())
+    if place is None:
+        place = _new_place(image)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
         return LabelStore.create(
-            path,
+            place,
             spatial_shape(image),
-            axes=_letters(image),
+            axes=layer_axes(image),
             scale=[abs(float(s)) for s in image.scale],
             units=[str(u) for u in image.units],
         )
     except OSError as error:
-        raise HQSAMError(f"{path}: no labels can be kept there ({error})") from error
+        raise HQSAMError(f"{place}: no labels can be kept there ({error})") from error
+
+
+def _new_place(image: Layer) -> Path:
+    """A name in `labels_folder` that is free."""
+    name = re.sub(r"[^\w.-]+", "-", image.name).strip("-.") or "image"
+    folder = labels_folder()
+    stem = f"{name}-{datetime.now():%y%m%d-%H%M%S}"
+    paths = (folder / f"{stem}{more}.zarr" for more in chain([""], (f"-{n}" for n in count(2))))
+    return next(each for each in paths if not each.exists())
 
 
 def store_of(layer: Layer) -> LabelStore | None:
@@ -80,7 +86,7 @@ def store_of(layer: Layer) -> LabelStore | None:
     return store if tuple(store.shape) == spatial_shape(layer) else None
 
 
-def _letters(image: Layer) -> str:
+def layer_axes(image: Layer) -> str:
     """Axes of the store: those of the layer if a store may have them, or the usual ones."""
     named = "".join(str(label).lower() for label in image.axis_labels)
     return named if named in ("yx", "zyx", "tyx", "tzyx") else "tzyx"[-image.ndim :]

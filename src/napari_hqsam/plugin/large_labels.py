@@ -8,30 +8,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from app_model.types import KeyCode, KeyMod
 from napari.layers import Labels
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_hqsam.errors import HQSAMError
-from napari_hqsam.labels.store_planes import all_or_none
+from napari_hqsam.labels.plane import ArrayPlane
+from napari_hqsam.labels.store_planes import read_plane, write_plane
 from napari_hqsam.plugin.edit_window import EditWindow, window_for
 from napari_hqsam.plugin.label_folder import STORE, create_store, store_of
 from napari_hqsam.plugin.layers import insert_above, spatial_shape, transform_like
 from napari_hqsam.plugin.plane import displayed_plane
-from napari_hqsam.plugin.store_planes import write_mask
 from napari_hqsam.plugin.viewport import visible_box
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from napari.components import ViewerModel
     from napari.layers import Layer
+    from numpy.typing import NDArray
 
     from napari_hqsam.labels.change import Change
-    from napari_hqsam.labels.plane import ArrayPlane
+    from napari_hqsam.labels.pyramid import Box
     from napari_hqsam.labels.store import LabelStore
-    from napari_hqsam.segmentation import Mask
 
 # Edits that did not come from the brush are written after this long without another.
 _QUIET_MILLISECONDS = 500
@@ -40,7 +42,7 @@ _UNDO = KeyMod.CtrlCmd | KeyCode.KeyZ
 
 
 class LargeLabels:
-    """A `LabelStore` in the viewer.
+    """A `LabelStore` in the viewer; a `LabelArray`.
 
     Parameters
     ----------
@@ -56,7 +58,7 @@ class LargeLabels:
 
     Signals
     -------
-    painted(list of Change)
+    painted(list of (ArrayPlane, Patch))
         Something was painted, and is written.
     failed(str)
         One line: something painted could not be written.
@@ -81,15 +83,15 @@ class LargeLabels:
         self._timer.timeout.connect(self._catch_up)
 
     @classmethod
-    def create(cls, viewer: ViewerModel, image: Layer) -> LargeLabels:
-        """Make an empty store that fits an image, and show it just above.
+    def create(cls, viewer: ViewerModel, image: Layer, place: Path | None = None) -> LargeLabels:
+        """Make an empty store that fits an image, at a place or the usual one, and show it above.
 
         Raises
         ------
         HQSAMError
             If it cannot be made.
         """
-        store = create_store(image)
+        store = create_store(image, place)
         name = f"{image.name} objects"
         overview = Labels(_levels(store), name=name, **transform_like(image))
         overview.editable = False
@@ -107,48 +109,31 @@ class LargeLabels:
         return cls(viewer, store, layer)
 
     @property
-    def next_label(self) -> int:
-        """The number after the highest one."""
-        return self.store.highest + 1
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+        return self.store.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the store."""
+        return self.store.dtype
+
+    def read(self, plane: ArrayPlane, box: Box) -> NDArray[Any]:
+        """As `LabelArray.read`; what is being painted is not in it before `flush`."""
+        return read_plane(self.store, plane, *box)
+
+    def write(
+        self, plane: ArrayPlane, y0: int, x0: int, pixels: NDArray[Any], where: NDArray[np.bool_]
+    ) -> None:
+        """As `LabelArray.write`, and shown."""
+        try:
+            self._refresh(write_plane(self.store, plane, y0, x0, pixels, where))
+        except OSError as error:
+            raise HQSAMError(f"{self.store.path}: cannot be written ({error})") from error
 
     def owns(self, layer: Layer) -> bool:
         """Whether a layer shows this store."""
         return layer is self.overview or (layer is self.window.layer is not None)
-
-    def commit(
-        self, plane: ArrayPlane, masks: Sequence[Mask], first: int
-    ) -> tuple[int, list[Change]]:
-        """Write each mask as an object of its own, where there is no other.
-
-        Returns
-        -------
-        int, list of Change
-            How many had a place, and how to undo it.
-
-        Raises
-        ------
-        HQSAMError
-            If the store cannot be written; then nothing is.
-        """
-        self.flush()
-        changes: list[Change] = []
-        value = first
-        try:
-            with all_or_none(changes):
-                for mask in masks:
-                    written = write_mask(self.store, plane, mask, value)
-                    changes += written
-                    value += bool(written)
-        except (HQSAMError, OSError) as error:
-            raise HQSAMError(f"nothing was committed, your prompts are kept: {error}") from error
-        self._refresh(changes)
-        return value - first, changes
-
-    def undo(self, changes: Sequence[Change]) -> None:
-        """Take changes back; pixels that others changed since are left alone."""
-        for change in reversed(changes):
-            change.undo()
-        self._refresh(changes)
 
     def flush(self) -> bool:
         """Write what was painted; whether that succeeded."""
@@ -166,7 +151,10 @@ class LargeLabels:
             self._saved = True
             self.window.mark(saved=True)
         if changes:
-            self.painted.emit(changes)
+            last = len(self.shape) - 2, len(self.shape) - 1
+            self.painted.emit(
+                [(ArrayPlane(last, change.plane), p) for change in changes for p in change.patches]
+            )
         return True
 
     def follow(self) -> None:
@@ -198,6 +186,12 @@ class LargeLabels:
         """Show the read-only layer only, for as long as other labels are worked on."""
         if self.window.alive and self.flush():
             self._show_window(False)
+
+    def window_removed(self) -> None:
+        """The user has deleted the editable layer: the read-only one stands in for it."""
+        self.flush()
+        self.window.remove()
+        self._show_window(False)
 
     def close(self) -> bool:
         """Write what was painted and leave the read-only layer; whether that succeeded.

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
 
-    from napari_hqsam.plugin.annotate_controls import AnnotateControls
+    from napari_hqsam.plugin.annotate.image_controls import ImageControls
+    from napari_hqsam.plugin.annotate.subjects import Shown
     from napari_hqsam.plugin.engine import Engine
-    from napari_hqsam.plugin.subjects import Shown
 
 # An image with a longer side is encoded ahead unless the user says no: it takes several windows.
 _LARGE = 1024
@@ -29,7 +29,7 @@ class LookAhead:
     viewport : Viewport
         Tells when the view moves.
     engine : Engine
-    controls : AnnotateControls
+    controls : ImageControls
     looked_at : callable
         The image, its plane on display, what the engine makes of them and the plane's index in
         that; None while there is nothing to encode.
@@ -40,7 +40,7 @@ class LookAhead:
         viewer: ViewerModel,
         viewport: Viewport,
         engine: Engine,
-        controls: AnnotateControls,
+        controls: ImageControls,
         looked_at: Callable[[], Shown | None],
     ) -> None:
         self._viewer, self._viewport, self._engine = viewer, viewport, engine

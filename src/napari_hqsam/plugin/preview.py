@@ -9,6 +9,7 @@ from napari.layers import Labels
 from napari.utils.colormaps import CyclicLabelColormap
 
 from napari_hqsam.plugin.layers import crop_transform, insert_above, transform_like
+from napari_hqsam.plugin.viewport import screen_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 NAME = "HQ-SAM preview"
 # Longest side: of what is larger, every second pixel is shown, or every third, and so on.
 _LARGEST = 4096
+# Width of an outline in pixels of the screen.
+_OUTLINE = 2
 # Bright, rare in stains, and told apart by colour-blind people too.
 _COLOURS = ("#00e5ff", "#ffe14d", "#ff66d9")
 
@@ -64,8 +67,21 @@ class Preview:
         insert_above(self._viewer, image, self.layer)
         return self.layer
 
-    def show(self, image: Image, plane: ArrayPlane, masks: Sequence[Mask]) -> None:
-        """Replace what is shown, in that plane of the image; without any pixel nothing is."""
+    def show(
+        self, image: Image, plane: ArrayPlane, masks: Sequence[Mask], *, outline: bool = False
+    ) -> None:
+        """Replace what is shown; masks without any pixel show nothing.
+
+        Parameters
+        ----------
+        image : napari.layers.Image
+        plane : ArrayPlane
+            Of the image.
+        masks : sequence of Mask
+            The first ones lie on top.
+        outline : bool
+            Their outlines alone: what might be, not what is.
+        """
         drawn = [m for m in masks if m.area]
         if not drawn:
             self.clear()
@@ -81,10 +97,16 @@ class Preview:
             row, column = -(-top // step), -(-left // step)
             region = data[row : row + part.shape[0], column : column + part.shape[1]]
             region[part & (region == 0)] = k + 1
-        placed = crop_transform(image, plane.position(y0, x0), plane.steps(step))
+        whole = crop_transform(image, plane.position(y0, x0), plane.steps(step))
+        placed = {name: whole[name] for name in ("scale", "translate")}
         layer = self.prepare(image)
+        zoom = screen_pixels(self._viewer, image, plane) * step
+        contour = max(1, round(_OUTLINE / zoom)) if outline else 0
+        layer.visible = False  # each of the following would draw it; so it is drawn once
         layer.data = plane.slab(data)
-        layer.scale, layer.translate = placed["scale"], placed["translate"]
+        for name, value in {**placed, "contour": contour}.items():
+            if not np.array_equal(getattr(layer, name), value):
+                setattr(layer, name, value)
         layer.visible = True
 
     def clear(self) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -28,7 +26,7 @@ class Subject:
     limits : tuple of (float, float) or None, or None
         Contrast limits of each channel, None for those of the image's percentiles; None for
         colours.
-    model, device : str
+    model, device, precision : str
         As for `load_model`.
     store : pathlib.Path or None
         Folder that keeps what is encoded; None for memory only.
@@ -39,6 +37,7 @@ class Subject:
     model: str
     device: str = "auto"
     store: Path | None = None
+    precision: str = "auto"
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +56,14 @@ class Request:
     mode : str
     previous : tuple of Mask or None
         The masks that the prompts correct, in the same order; () for none.
+    threshold : float
+        Logits above it are in the masks.
+    candidate : int
+        Of a single object: 0 for SAM's single mask, 1 to 3 for its candidates, best first.
+    multimask : bool
+        Whether the candidates of a single object are wanted, to choose from.
+    fill_holes, min_size, keep_to_box
+        As for `polish`.
     """
 
     subject: Subject
@@ -65,6 +72,26 @@ class Request:
     index: tuple[int, ...]
     mode: Mode
     previous: tuple[Mask | None, ...] = ()
+    threshold: float = 0.0
+    candidate: int = 0
+    multimask: bool = False
+    fill_holes: bool = False
+    min_size: int = 0
+    keep_to_box: bool = False
+
+    def polish(self, masks: Sequence[Mask]) -> list[Mask]:
+        """What the user wants done with predicted masks."""
+        from napari_hqsam.segmentation.polish import polish
+
+        return [
+            polish(
+                mask,
+                fill_holes=self.fill_holes,
+                min_size=self.min_size,
+                keep_to_box=self.keep_to_box,
+            )
+            for mask in masks
+        ]
 
 
 def corrected(
@@ -90,13 +117,7 @@ def corrected(
     tuple of Mask or None
         One for each of `prompts`; () if they are of other objects.
     """
-    if before is None or before.plane != plane or len(masks) != len(prompts):
+    if before is None or before.plane != plane:
         return ()
-    grown = [
-        new.box == old.box
-        and len(new.points) > len(old.points)
-        and np.array_equal(new.points[: len(old.points)], old.points)
-        and np.array_equal(new.labels[: len(old.points)], old.labels)
-        for new, old in zip(prompts, before.prompts, strict=True)
-    ]
-    return tuple(m if g else None for m, g in zip(masks, grown, strict=True))
+    shown = list(zip(before.prompts, masks, strict=False))
+    return tuple(next((mask for old, mask in shown if new.more_than(old)), None) for new in prompts)

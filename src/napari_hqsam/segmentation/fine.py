@@ -39,6 +39,7 @@ def refine_boundary(
     plane_shape: tuple[int, int],
     model: HQSam,
     features: Callable[[Window], TileFeatures],
+    threshold: float = 0.0,
 ) -> Mask:
     """The same object with its boundary as the fine windows show it.
 
@@ -52,6 +53,8 @@ def refine_boundary(
     model : HQSam
     features : callable
         Gives the features of a window.
+    threshold : float
+        Logits above it are in the mask.
 
     Returns
     -------
@@ -79,7 +82,7 @@ def refine_boundary(
             decoded = model.decode(features(window), only, prompts, hq=mode != "sam")
             logits, _ = decoded.select(mode)
             blend.add(upscale(logits, window)[0].cpu(), window)
-        found = (blend.result() > 0).numpy()
+        found = (blend.result() > threshold).numpy()
     if mask.prompts is not None and mask.prompts.box is not None:
         _keep_near(found, origin, mask.prompts.box, mask)
     data, bbox = trimmed(found, origin)

@@ -48,6 +48,10 @@ class Mask:
         Logits (S/4, S/4) of SAM's mask and of the HQ token.
     prompts : Prompts or None
         What it was predicted from.
+    given : ndarray or None
+        Logits (S/4, S/4) of an earlier mask that the network was given beside them.
+    cuts : Mask or None
+        The mask that negative clicks have made this one from, and in which it therefore lies.
     """
 
     data: NDArray[np.bool_] = field(repr=False)
@@ -58,6 +62,8 @@ class Mask:
     low_res_sam: NDArray[np.float32] = field(repr=False)
     low_res_hq: NDArray[np.float32] | None = field(repr=False)
     prompts: Prompts | None = field(default=None, repr=False)
+    given: NDArray[np.float32] | None = field(default=None, repr=False)
+    cuts: Mask | None = field(default=None, repr=False)
 
     @property
     def area(self) -> int:
@@ -215,6 +221,7 @@ def mask_from_logits(
     low_res_sam: Tensor,
     low_res_hq: Tensor | None,
     prompts: Prompts | None = None,
+    given: NDArray[np.float32] | None = None,
 ) -> Mask:
     """Threshold logits (h, w), whose first pixel is at `origin` of the plane, at 0."""
     data, bbox = trimmed((logits > 0).cpu().numpy(), origin)
@@ -224,7 +231,13 @@ def mask_from_logits(
         window.plane,
         score,
         window,
-        low_res_sam.float().cpu().numpy(),
-        None if low_res_hq is None else low_res_hq.float().cpu().numpy(),
+        _copied(low_res_sam),
+        None if low_res_hq is None else _copied(low_res_hq),
         prompts,
+        given,
     )
+
+
+def _copied(logits: Tensor) -> NDArray[np.float32]:
+    """As an array of its own: a view would keep the whole batch in memory."""
+    return np.array(logits.float().cpu().numpy())

@@ -1,9 +1,11 @@
-"""What a user says about one object: clicks, a box, an outline, a stroke, an earlier mask."""
+"""What a user says about one object: clicks, a box, an outline, strokes, an earlier mask."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +13,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_hqsam.errors import HQSAMError
 from napari_hqsam.images.windows import Window
+from napari_hqsam.segmentation.coordinates import (
+    along,
+    corners,
+    misses,
+    pairs,
+    set_corners,
+    strokes,
+    whole_pair,
+)
+from napari_hqsam.segmentation.outline import outline_logits
 
 if TYPE_CHECKING:
     import torch
@@ -19,8 +31,6 @@ if TYPE_CHECKING:
 
 # A stroke is given to the network as this many clicks along it.
 STROKE_POINTS = 12
-# Logit of a pixel that an outline or a given mask says is inside (or, negated, outside).
-_GIVEN_LOGIT = 8.0
 
 
 @dataclass(frozen=True, init=False, eq=False)
@@ -40,7 +50,17 @@ class Prompts:
     scribble : array-like or sequence of array-like, optional
         (V, 2) vertices of a stroke along the object, or several such strokes.
     mask : ndarray of bool, optional
-        A rough mask of the whole plane, (H, W): a mask prompt and its box.
+        A rough mask: a mask prompt and its box. Of the whole plane, (H, W), or with `mask_origin`
+        of a part of it, (h, w).
+    negative_scribble : array-like or sequence of array-like, optional
+        As `scribble`, along what is not the object.
+    mask_origin : (int, int), optional
+        (y0, x0), where the first pixel of `mask` lies in the plane.
+
+    Attributes
+    ----------
+    points, labels : ndarray
+        (N, 2) and (N,): the clicks, with those that strokes became.
 
     Raises
     ------
@@ -53,6 +73,7 @@ class Prompts:
     box: tuple[float, float, float, float] | None
     polygon: NDArray[np.float64] | None
     mask: NDArray[np.bool_] | None
+    mask_origin: tuple[int, int] | None
 
     def __init__(
         self,
@@ -62,19 +83,22 @@ class Prompts:
         polygon: ArrayLike | None = None,
         scribble: ArrayLike | Sequence[ArrayLike] | None = None,
         mask: ArrayLike | None = None,
+        negative_scribble: ArrayLike | Sequence[ArrayLike] | None = None,
+        mask_origin: Sequence[int] | None = None,
     ) -> None:
-        clicks = np.empty((0, 2)) if points is None else _coordinates(points, "points")
+        clicks = np.empty((0, 2)) if points is None else pairs(points, "points")
         signs = np.ones(len(clicks)) if labels is None else np.asarray(labels)
         if signs.shape != (len(clicks),) or not np.isin(signs, (0, 1)).all():
             raise HQSAMError(
                 f"labels: give one 0 or 1 for each of the {len(clicks)} points, not {labels!r}"
             )
         signs = signs.astype(np.int64)
-        for stroke in () if scribble is None else _strokes(scribble):
-            along = _along(stroke, STROKE_POINTS)
-            clicks = np.concatenate([clicks, along])
-            signs = np.concatenate([signs, np.ones(len(along), np.int64)])
-        outline = None if polygon is None else _coordinates(polygon, "polygon")
+        drawn = {"scribble": (scribble, 1), "negative_scribble": (negative_scribble, 0)}
+        for name, (several, sign) in drawn.items():
+            for stroke in () if several is None else strokes(several, name):
+                clicks = np.concatenate([clicks, along(stroke, STROKE_POINTS)])
+                signs = np.concatenate([signs, np.full(STROKE_POINTS, sign)])
+        outline = None if polygon is None else pairs(polygon, "polygon")
         if outline is not None and len(outline) < 3:
             raise HQSAMError("polygon: give at least three vertices")
         rough = None if mask is None else np.asarray(mask)
@@ -82,13 +106,19 @@ class Prompts:
             raise HQSAMError("mask: give a 2-D mask of the plane with at least one pixel set")
         if outline is not None and rough is not None:
             raise HQSAMError("polygon and mask: both are rough outlines, give one of them")
-        _set = object.__setattr__
-        _set(self, "points", clicks)
-        _set(self, "labels", signs)
-        _set(self, "box", None if box is None else _box(box))
-        _set(self, "polygon", outline)
-        _set(self, "mask", None if rough is None else rough.astype(bool))
-        if not len(clicks) and self.box is None and outline is None and rough is None:
+        if mask_origin is not None and rough is None:
+            raise HQSAMError("mask_origin: give the mask that begins there, too")
+        checked = {
+            "points": clicks,
+            "labels": signs,
+            "box": None if box is None else corners(box),
+            "polygon": outline,
+            "mask": None if rough is None else rough.astype(bool),
+            "mask_origin": None if mask_origin is None else whole_pair(mask_origin, "mask_origin"),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        if not len(clicks) and all(v is None for v in (self.box, outline, rough)):
             raise HQSAMError("prompts: give a point, a box, a polygon, a scribble or a mask")
 
     def bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64], bool]:
@@ -96,35 +126,47 @@ class Prompts:
 
         Negative clicks count: they must be in the window to be heard.
         """
-        corners = [self.points]
+        ends = [self.points]
         if self.box is not None:
-            corners.append(np.reshape(self.box, (2, 2)))
+            ends.append(np.reshape(self.box, (2, 2)))
         if self.polygon is not None:
-            corners.append(self.polygon)
+            ends.append(self.polygon)
         if self.mask is not None:
-            corners.append(_mask_corners(self.mask))
-        spans = self.box is not None or self.polygon is not None or self.mask is not None
-        together = np.concatenate(corners)
-        return together.min(axis=0), together.max(axis=0), spans
+            ends.append(set_corners(self.mask) + (self.mask_origin or (0, 0)))
+        together = np.concatenate(ends)
+        return together.min(axis=0), together.max(axis=0), len(ends) > 1
+
+    def span(self) -> NDArray[np.float64] | None:
+        """(2, 2) corners of the box, or else of the outline or the mask; None for clicks alone."""
+        if self.box is not None:
+            return np.reshape(self.box, (2, 2))
+        if self.polygon is not None:
+            return np.stack([self.polygon.min(axis=0), self.polygon.max(axis=0)])
+        if self.mask is not None:
+            return set_corners(self.mask) + (self.mask_origin or (0, 0))
+        return None
+
+    def signature(self) -> tuple[Hashable, ...]:
+        """Equal for prompts that say the same, whatever the order of their clicks."""
+        arrays = (
+            None if a is None else (a.shape, blake2b(np.ascontiguousarray(a).data).digest())
+            for a in self._arrays()
+        )
+        return self.box, self.mask_origin, frozenset(self._clicks().items()), *arrays
+
+    def more_than(self, before: Prompts) -> list[int]:
+        """Labels of the clicks that are new since `before`; [] if more than clicks has changed."""
+        mine, earlier = self._clicks(), before._clicks()
+        if not (earlier <= mine and self._same_shape(before)):
+            return []
+        return [label for _, _, label in (mine - earlier).elements()]
 
     def only_cuts(self, before: Prompts | None) -> bool:
         """Whether these prompts say no more than `before` but what is not the object."""
-        rest = (self.box, self.polygon, self.mask)
-        if all(v is None for v in rest) and not self.labels.any():
+        if not self.form()[1] and not self.labels.any():
             return True
-        if before is None:
-            return False
-        n = len(before.points)
-        return (
-            len(self.points) > n
-            and np.array_equal(self.points[:n], before.points)
-            and np.array_equal(self.labels[:n], before.labels)
-            and not self.labels[n:].any()
-            and all(
-                a is b or (a is not None and b is not None and np.array_equal(a, b))
-                for a, b in zip(rest, (before.box, before.polygon, before.mask), strict=True)
-            )
-        )
+        new = [] if before is None else self.more_than(before)
+        return len(new) > 0 and not any(new)
 
     def clicks_in(self, window: Window) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Points (P, 2) and labels (P,) of the clicks that lie in `window`."""
@@ -138,20 +180,42 @@ class Prompts:
         for y, x in self.points:
             if not (-0.5 <= y <= limit[0] and -0.5 <= x <= limit[1]):
                 raise HQSAMError(f"point {y:g},{x:g} is outside the image: {size} (y, x)")
-        if self.box is not None and _outside(np.reshape(self.box, (2, 2)), limit):
+        if self.box is not None and misses(np.reshape(self.box, (2, 2)), limit):
             y0, x0, y1, x1 = self.box
             raise HQSAMError(
                 f"box {y0:g},{x0:g},{y1:g},{x1:g} is outside the image: {size} (y0,x0,y1,x1)"
             )
-        if self.mask is not None and self.mask.shape != shape:
-            raise HQSAMError(f"mask of shape {self.mask.shape}: {size}")
-        if self.polygon is not None and _outside(self.polygon, limit):
+        if self.mask is not None:
+            fits, at = self.mask.shape == shape, ""
+            if self.mask_origin is not None:
+                fits = bool((np.add(self.mask_origin, self.mask.shape) <= shape).all())
+                at = f" at {self.mask_origin}"
+            if not fits:
+                raise HQSAMError(f"mask of shape {self.mask.shape}{at}: {size}")
+        if self.polygon is not None and misses(self.polygon, limit):
             raise HQSAMError(f"polygon: all of it is outside the image; {size}")
 
     def form(self) -> tuple[int, bool, bool]:
         """What must agree for prompts to share a batch: points, a box or not, a mask or not."""
         outlined = self.polygon is not None or self.mask is not None
         return len(self.points), self.box is not None or outlined, outlined
+
+    def _clicks(self) -> Counter[tuple[float, float, int]]:
+        """In which order they came says nothing of the object."""
+        return Counter(
+            (y, x, n) for (y, x), n in zip(self.points.tolist(), self.labels.tolist(), strict=True)
+        )
+
+    def _arrays(self) -> tuple[NDArray[Any] | None, ...]:
+        return self.polygon, self.mask
+
+    def _same_shape(self, other: Prompts) -> bool:
+        if (self.box, self.mask_origin) != (other.box, other.mask_origin):
+            return False
+        return all(
+            a is b or (a is not None and b is not None and np.array_equal(a, b))
+            for a, b in zip(self._arrays(), other._arrays(), strict=True)
+        )
 
 
 def to_batch(
@@ -182,10 +246,10 @@ def to_batch(
         points = torch.from_numpy(np.stack([window.to_model(p.points) for p in prompts]))
         labels = torch.from_numpy(np.stack([p.labels for p in prompts])).float()
     if first.form()[1]:
-        corners = [window.to_model(_box_corners(p, window)).reshape(4) for p in prompts]
-        boxes = torch.from_numpy(np.stack(corners))
+        ends = [window.to_model(_box_corners(p, window)).reshape(4) for p in prompts]
+        boxes = torch.from_numpy(np.stack(ends))
     given = [
-        earlier if earlier is not None else _outline_logits(p, window)
+        outline_logits(p.polygon, p.mask, p.mask_origin, window) if earlier is None else earlier
         for p, earlier in zip(prompts, previous, strict=True)
     ]
     if given[0] is not None:
@@ -194,96 +258,15 @@ def to_batch(
     return PromptBatch(*batch)
 
 
-def _coordinates(values: ArrayLike, name: str) -> NDArray[np.float64]:
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        array = np.empty(0)
-    if array.ndim != 2 or array.shape[1] != 2 or not len(array) or not np.isfinite(array).all():
-        raise HQSAMError(f"{name}: give (y, x) pairs such as [(120, 80)], not {values!r}")
-    return array
-
-
-def _strokes(scribble: Any) -> list[NDArray[np.float64]]:
-    """One stroke, or several, as a list of vertices (V, 2)."""
-    try:
-        several = len(scribble) > 0 and all(np.ndim(stroke) == 2 for stroke in scribble)
-    except (TypeError, ValueError):
-        several = False
-    return [_coordinates(s, "scribble") for s in (scribble if several else [scribble])]
-
-
-def _box(values: Sequence[float]) -> tuple[float, float, float, float]:
-    try:
-        y0, x0, y1, x1 = (float(v) for v in values)
-        good = bool(np.isfinite([y0, x0, y1, x1]).all()) and y0 <= y1 and x0 <= x1
-    except (TypeError, ValueError):
-        good = False
-    if not good:
-        raise HQSAMError(f"box {values!r}: give y0, x0, y1, x1 with y0 <= y1 and x0 <= x1")
-    return y0, x0, y1, x1
-
-
-def _along(vertices: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """`count` points at equal distances along a polyline."""
-    lengths = np.hypot(*np.diff(vertices, axis=0).T)
-    at = np.concatenate([[0.0], np.cumsum(lengths)])
-    wanted = np.linspace(0, at[-1], count)
-    return np.stack([np.interp(wanted, at, vertices[:, i]) for i in range(2)], axis=1)
-
-
-def _outside(vertices: NDArray[np.float64], limit: NDArray[np.float64]) -> bool:
-    """Whether the box of (V, 2) vertices misses a plane that ends at `limit`."""
-    return bool((vertices.max(axis=0) < -0.5).any() or (vertices.min(axis=0) > limit).any())
-
-
-def _mask_corners(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    ys, xs = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    return np.array([[ys[0], xs[0]], [ys[-1], xs[-1]]], dtype=np.float64)
-
-
 def _box_corners(prompts: Prompts, window: Window) -> NDArray[np.float64]:
     """(2, 2) corners of the box, or of the outline, cut to the window.
 
     A box names its outermost pixels; to the model it names model pixels. Where a pixel is magnified
     to several of those, the outermost lies further out than the middle of the pixel.
     """
-    if prompts.box is not None:
-        corners = np.reshape(prompts.box, (2, 2))
-    elif prompts.polygon is not None:
-        corners = np.stack([prompts.polygon.min(axis=0), prompts.polygon.max(axis=0)])
-    else:
-        assert prompts.mask is not None
-        corners = _mask_corners(prompts.mask)
+    ends = prompts.span()
+    assert ends is not None
     low = np.asarray(window.origin)
-    inside = np.clip(corners, low, low + np.asarray(window.shape) - 1)
+    inside = np.clip(ends, low, low + np.asarray(window.shape) - 1)
     margin = max(0.0, 1 - 1 / window.scale) / 2  # in pixels; SAM's way where it shrinks
     return inside + np.array([[-margin], [margin]])
-
-
-def _outline_logits(prompts: Prompts, window: Window) -> NDArray[np.float32] | None:
-    """A polygon or mask as low-res logits of a window, (S/4, S/4)."""
-    import torch
-    from torch.nn import functional as F
-
-    from napari_hqsam.embedding import resize
-
-    (oy, ox), (h, w) = window.origin, window.shape
-    if prompts.mask is not None:
-        inside = prompts.mask[oy : oy + h, ox : ox + w]
-    elif prompts.polygon is not None:
-        from skimage.draw import polygon2mask
-
-        vertices = prompts.polygon - window.origin
-        inside = polygon2mask((h, w), vertices)
-        if not inside.any():  # finer than the pixels
-            y, x = np.clip(vertices.mean(axis=0).round().astype(int), 0, (h - 1, w - 1))
-            inside[y, x] = True
-    else:
-        return None
-    size = window.input_size // 4
-    mh, mw = window.model_shape
-    image = torch.from_numpy(inside.astype(np.float32))[None, None]
-    share = F.pad(resize(image, (mh, mw)), (0, window.input_size - mw, 0, window.input_size - mh))
-    share = resize(share, (size, size))
-    return ((share[0, 0] * 2 - 1) * _GIVEN_LOGIT).numpy()

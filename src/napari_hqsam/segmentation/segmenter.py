@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import torch
-from numpy.typing import ArrayLike, NDArray
+import numpy as np
+from numpy.typing import ArrayLike
 
 from napari_hqsam.embedding.features import Features
 from napari_hqsam.embedding.job import Job
 from napari_hqsam.embedding.plan import plan_windows
-from napari_hqsam.embedding.queue import EncodeQueue, View, view_octave
+from napari_hqsam.embedding.queue import EncodeQueue, View
 from napari_hqsam.embedding.store import EmbeddingStore
 from napari_hqsam.errors import HQSAMError
 from napari_hqsam.images import ImageSource, IntensityMapping, open_image
@@ -22,19 +20,13 @@ from napari_hqsam.images.layer import limits_from_layers, source_from_layers
 from napari_hqsam.images.windows import OVERLAP, Window
 from napari_hqsam.modeling import HQSam, Mode
 from napari_hqsam.modeling.hq_sam import check_mode
-from napari_hqsam.segmentation.decode import decode_masks
-from napari_hqsam.segmentation.fine import refine_boundary
-from napari_hqsam.segmentation.mask import Mask, move_logits
+from napari_hqsam.segmentation.decode import Prediction
+from napari_hqsam.segmentation.interactive import Interactive
+from napari_hqsam.segmentation.mask import Mask
 from napari_hqsam.segmentation.prompts import Prompts
-from napari_hqsam.segmentation.viewing import Viewing
 
 if TYPE_CHECKING:
     from typing import Self
-
-# Prompts decoded at once.
-_BATCH = 32
-# How often a clicked object that its window has cut off is looked at in another.
-_MOST_STEPS = 2
 
 
 class Segmenter:
@@ -68,6 +60,8 @@ class Segmenter:
     ----------
     encoding : EncodeQueue
         What is encoded ahead in the background, see `watch`.
+    interactive : Interactive
+        What `predict` does step by step, for a window that shows each of them.
 
     Raises
     ------
@@ -111,7 +105,7 @@ class Segmenter:
             store = EmbeddingStore.open(store, self.source, self.mapping, model)
         self.features = Features(model, self.source, self.mapping, store)
         self.encoding = EncodeQueue(self.features, level)
-        self._view: View | None = None
+        self.interactive = Interactive(self.features, self.plane_shape, level)
 
     @classmethod
     def from_layer(
@@ -151,9 +145,12 @@ class Segmenter:
         scribble: ArrayLike | Sequence[ArrayLike] | None = None,
         mask: ArrayLike | None = None,
         *,
+        negative_scribble: ArrayLike | Sequence[ArrayLike] | None = None,
+        mask_origin: Sequence[int] | None = None,
         plane: Sequence[int] = (),
         previous: Mask | None = None,
         mode: Mode = "hq+sam",
+        threshold: float = 0.0,
         multimask: bool = False,
         fine: bool | None = None,
     ) -> Any:
@@ -161,7 +158,7 @@ class Segmenter:
 
         Parameters
         ----------
-        points, labels, box, polygon, scribble, mask
+        points, labels, box, polygon, scribble, mask, negative_scribble, mask_origin
             As for `Prompts`; (y, x) in pixels.
         plane : sequence of int
             One index for each of the axes other than y, x and c, in order; () for a 2-D image.
@@ -171,6 +168,10 @@ class Segmenter:
             the mask does not grow.
         mode : {"hq+sam", "hq", "sam"}
             The sum of SAM's and the HQ token's logits, the HQ token alone, or exact SAM.
+        threshold : float
+            Pixels whose logits, those of `mode`, exceed it are the object: below 0 the mask grows,
+            above it shrinks. For a model that trusts boxes it is counted from the threshold at
+            which the mask fills its box.
         multimask : bool
             Three candidates, best score first, instead of one mask.
         fine : bool, optional
@@ -181,10 +182,18 @@ class Segmenter:
         -------
         Mask or list of Mask
         """
-        prompts = Prompts(points, labels, box, polygon, scribble, mask)
-        found = self._predict_one(prompts, plane, previous, mode, multimask)
-        masks = [self._finish(m, previous, mode, fine) for m in found]
-        return masks if multimask else masks[0]
+        prompts = Prompts(
+            points, labels, box, polygon, scribble, mask, negative_scribble, mask_origin
+        )
+        return self.predict_many(
+            [prompts],
+            plane=plane,
+            previous=[previous],
+            mode=mode,
+            threshold=threshold,
+            multimask=multimask,
+            fine=fine,
+        )[0]
 
     def predict_many(
         self,
@@ -193,8 +202,10 @@ class Segmenter:
         plane: Sequence[int] = (),
         previous: Sequence[Mask | None] | None = None,
         mode: Mode = "hq+sam",
+        threshold: float = 0.0,
+        multimask: bool = False,
         fine: bool | None = None,
-    ) -> list[Mask]:
+    ) -> list[Any]:
         """Predict one object for each of `prompts`: the same masks as one by one, but in batches.
 
         Parameters
@@ -202,40 +213,33 @@ class Segmenter:
         prompts : sequence of Prompts
         previous : sequence of (Mask or None), optional
             For each of `prompts`, the prediction that it corrects.
-        plane, mode, fine
+        plane, mode, threshold, multimask, fine
             As for `predict`.
 
         Returns
         -------
-        list of Mask
-            In the order of `prompts`.
+        list of Mask, or of lists of Mask
+            In the order of `prompts`; with `multimask` the candidates of each.
         """
-        index = self._check(prompts, plane, mode)
-        if previous is not None and len(previous) != len(prompts):
+        index = self._check(prompts, plane, mode, threshold)
+        earlier = [None] * len(prompts) if previous is None else list(previous)
+        if len(earlier) != len(prompts):
             raise HQSAMError(
-                f"previous: {len(previous)} masks for {len(prompts)} prompts; give None for some"
+                f"previous: {len(earlier)} masks for {len(prompts)} prompts; give None for some"
             )
-        groups: dict[tuple[Window, tuple[int, bool, bool]], list[int]] = defaultdict(list)
-        masks: list[Mask | None] = [None] * len(prompts)
-        for i, p in enumerate(prompts):
-            earlier = previous[i] if previous else None
-            if earlier is None and p.bounds()[2]:
-                groups[self.choose_window(p, index), p.form()].append(i)
-            else:  # a click may have to be looked at again, magnified
-                masks[i] = self._predict_one(p, index, earlier, mode, False)[0]
-        for (window, _), members in groups.items():
-            for start in range(0, len(members), _BATCH):
-                part = members[start : start + _BATCH]
-                nothing = [None] * len(part)
-                found = self._decode(window, [prompts[i] for i in part], nothing, mode, False)
-                for i, of_object in zip(part, found, strict=True):
-                    masks[i] = of_object[0]
-        earlier_masks = previous or [None] * len(prompts)
-        return [
-            self._finish(m, earlier, mode, fine)
-            for m, earlier in zip(masks, earlier_masks, strict=True)
-            if m is not None
+
+        def draw(prediction: Prediction) -> list[Mask]:
+            if multimask:
+                return prediction.candidates(mode, threshold)
+            return [prediction.mask(mode, threshold)]
+
+        finished = [
+            [self.interactive.finish(mask, before, mode, threshold, fine) for mask in masks]
+            for masks, before in zip(
+                self.interactive.many(prompts, index, earlier, mode, draw), earlier, strict=True
+            )
         ]
+        return finished if multimask else [masks[0] for masks in finished]
 
     def choose_window(
         self, prompts: Prompts, plane: Sequence[int] = (), previous: Mask | None = None
@@ -245,7 +249,7 @@ class Segmenter:
         It is sized for the object; a window encoded ahead (`watch`, `embed`) is taken instead where
         the object can be seen in it as well.
         """
-        return self._viewing(tuple(plane)).of(prompts, previous)
+        return self.interactive.viewing(tuple(plane)).of(prompts, previous)
 
     def watch(self, view: View | None) -> None:
         """Encode ahead, in the background, what `view` shows, then what lies around it.
@@ -255,7 +259,7 @@ class Segmenter:
         view : View or None
             None ends it. What is encoded is kept in memory, or in the store.
         """
-        self._view = view
+        self.interactive.view = view
         self.encoding.watch(view)
 
     def embed(
@@ -308,72 +312,11 @@ class Segmenter:
         self.close()
 
     def _check(
-        self, prompts: Sequence[Prompts], plane: Sequence[int], mode: Mode
+        self, prompts: Sequence[Prompts], plane: Sequence[int], mode: Mode, threshold: float
     ) -> tuple[int, ...]:
         check_mode(mode, has_hq=self.model.has_hq)
+        if not np.isfinite(threshold):
+            raise HQSAMError(f"threshold {threshold}: give a number such as 0 or -1.5")
         for p in prompts:
             p.check_inside(self.plane_shape)
         return self.source.check_plane(plane)
-
-    def _predict_one(
-        self,
-        prompts: Prompts,
-        plane: Sequence[int],
-        previous: Mask | None,
-        mode: Mode,
-        multimask: bool,
-    ) -> list[Mask]:
-        index = self._check([prompts], plane, mode)
-        window = self.choose_window(prompts, index, previous)
-        kept = previous is not None and previous.window == window
-        # SAM's own logits, as it learnt to be given: their sum with HQ's is twice as steep.
-        earlier = previous.low_res_sam if kept and previous is not None else None
-        found = self._decode(window, [prompts], [earlier], mode, multimask)[0]
-        if kept or prompts.bounds()[2]:
-            return found
-        viewing = self._viewing(index)
-        better = viewing.closer(prompts, found[0]) or viewing.wider(prompts, found[0])
-        for _ in range(_MOST_STEPS):
-            if better is None:
-                break
-            # With the first mask as a prompt the second is better; without, it often is worse.
-            known = torch.from_numpy(found[0].low_res_sam)
-            logits = move_logits(known, found[0].window, better).numpy()
-            found = self._decode(better, [prompts], [logits], mode, multimask)[0]
-            better = viewing.wider(prompts, found[0])
-        return found
-
-    def _viewing(self, plane: tuple[int, ...]) -> Viewing:
-        side = None
-        if self._view is not None:
-            side = self.model.input_size * 2.0 ** view_octave(self._view.zoom)
-        return Viewing(
-            self.plane_shape,
-            plane,
-            self.level,
-            self.model.input_size,
-            partial(self.features.offered, plane),
-            side,
-        )
-
-    def _finish(self, mask: Mask, previous: Mask | None, mode: Mode, fine: bool | None) -> Mask:
-        """What is done with a mask once its prompts are decoded."""
-        prompts = mask.prompts
-        assert prompts is not None
-        if self.model.refines_parts if fine is None else fine:
-            mask = refine_boundary(mask, mode, self.plane_shape, self.model, self.features.get)
-        if previous is not None and prompts.only_cuts(previous.prompts):
-            mask = mask.within(previous)
-        return mask
-
-    def _decode(
-        self,
-        window: Window,
-        prompts: Sequence[Prompts],
-        previous: Sequence[NDArray[Any] | None],
-        mode: Mode,
-        multimask: bool,
-    ) -> list[list[Mask]]:
-        features = self.features.get(window)
-        with self.features.gate.urgent():
-            return decode_masks(self.model, features, window, prompts, previous, mode, multimask)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from napari_hqsam.weights.cache import cache_dir
+from napari_hqsam.weights.added import add_model, remove_model, suggest_name
+from napari_hqsam.weights.cache import cache_dir, data_dir
 from napari_hqsam.weights.download import DownloadCancelled, fetch
 from napari_hqsam.weights.registry import ModelInfo, list_models, model_info
 
@@ -22,14 +23,18 @@ __all__ = [
     "Checkpoint",
     "DownloadCancelled",
     "ModelInfo",
+    "add_model",
     "cache_dir",
+    "data_dir",
     "fetch",
     "list_models",
     "load_hq_base",
     "load_model",
     "model_info",
     "read_checkpoint",
+    "remove_model",
     "save_model",
+    "suggest_name",
 ]
 
 _NEED_TORCH = {

@@ -69,6 +69,13 @@ def fetch(
     ``$NAPARI_HQSAM_MIRROR`` stands in for ``https://huggingface.co``, with the same paths below it.
     """
     path = info.path
+    if info.added is not None:
+        if not path.is_file():
+            raise HQSAMError(
+                f"model {info.name!r}: {path} is no longer there: put the file back, or remove the "
+                "model in the Models dock and add the file where it is now"
+            )
+        return path
     if info.url is None:
         if not path.is_file():
             raise HQSAMError(

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from napari_hqsam.errors import HQSAMError
-from napari_hqsam.modeling.device import choose_device
+from napari_hqsam.modeling.device import choose_device, choose_precision
 from napari_hqsam.modeling.hq_sam import HQSam
 from napari_hqsam.modeling.variants import build, hq_parameter_names
 from napari_hqsam.weights.checkpoint import Checkpoint, read_checkpoint
@@ -26,6 +26,7 @@ def load_model(
     checkpoint: str | Path | None = None,
     base: str | Path | None = None,
     device: str = "auto",
+    precision: str = "auto",
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
 ) -> HQSam:
@@ -45,14 +46,17 @@ def load_model(
         SAM or HQ-SAM file with the encoders that it was trained on.
     device : str
         "auto", "cpu", "cuda", "cuda:N" or "mps".
+    precision : {"auto", "float32", "bfloat16"}
+        What the image encoder computes in: float32 is exact; "auto" takes bfloat16 on a CUDA GPU
+        made for it. Features of one precision are not found by a model of the other.
     progress, cancelled : callable, optional
         See `fetch`.
 
     Returns
     -------
     HQSam
-        In eval mode, float32, without gradients; ``model.name`` is `name` and
-        ``model.weights_sha256`` identifies the file.
+        In eval mode, float32 weights, without gradients; ``model.name`` is `name`,
+        ``model.weights_sha256`` identifies the file and ``model.precision`` is what was chosen.
 
     Raises
     ------
@@ -66,14 +70,20 @@ def load_model(
     """
     info = model_info(name)
     target = choose_device(device)
+    chosen = choose_precision(precision, target)
     if checkpoint is None:
         path = fetch(info, progress=progress, cancelled=cancelled)
-        sha256 = info.sha256 or _sha256(path)
+        sha256 = None if info.added else info.sha256
     else:
         path = Path(checkpoint).expanduser()
         sha256 = None
     weights = read_checkpoint(path)
     sha256 = sha256 or _sha256(path)
+    if checkpoint is None and info.added and sha256 != info.sha256:
+        raise HQSAMError(
+            f"model {name!r}: {path} is another file than the one that was added: remove the model "
+            "in the Models dock and add it again, or give the file as checkpoint"
+        )
     if weights.kind == "decoder":
         weights, base_sha256 = _on_base(weights, base, name)
         sha256 = hashlib.sha256(f"{sha256} on {base_sha256}".encode()).hexdigest()
@@ -86,7 +96,34 @@ def load_model(
     _move_into(model, weights)
     model.name = name
     model.weights_sha256 = sha256
+    model.precision = chosen
     return model.to(target).eval().requires_grad_(False)
+
+
+def inspect_checkpoint(path: str | Path) -> tuple[Checkpoint, str]:
+    """Read a checkpoint, and make sure that it is a whole model of a kind known here.
+
+    Returns
+    -------
+    checkpoint : Checkpoint
+    sha256 : str
+        Of the file.
+
+    Raises
+    ------
+    HQSAMError
+        If it cannot be loaded as a model.
+    """
+    weights = read_checkpoint(path)
+    if weights.variant is None:
+        raise HQSAMError(
+            f"{weights.path} is a mask decoder alone ({len(weights.state)} tensors): save it "
+            "together with the encoders that it was trained on"
+        )
+    with torch.device("meta"):  # shapes without numbers
+        model = build(weights.variant, hq=weights.has_hq)
+    _check_fits(model, weights)
+    return weights, _sha256(weights.path)
 
 
 def load_hq_base(model: HQSam, checkpoint: str | Path) -> None:
@@ -143,6 +180,15 @@ def _move_into(model: HQSam, weights: Checkpoint, *, may_miss: Container[str] = 
     `weights` is empty afterwards: each tensor is freed when it has been copied, so that a large
     model needs its memory once and not twice.
     """
+    _check_fits(model, weights, may_miss)
+    own = model.state_dict()
+    with torch.no_grad():
+        for name in list(weights.state):
+            own[name].copy_(weights.state.pop(name))
+
+
+def _check_fits(model: HQSam, weights: Checkpoint, may_miss: Container[str] = ()) -> None:
+    """Raise HQSAMError unless every tensor has its place in the model, and every place one."""
     own = model.state_dict()
     missing = [name for name in own if name not in weights.state and name not in may_miss]
     unknown = [name for name in weights.state if name not in own]
@@ -163,9 +209,6 @@ def _move_into(model: HQSam, weights: Checkpoint, *, may_miss: Container[str] = 
     if faults:
         kind = "HQ-SAM" if model.has_hq else "SAM"
         raise HQSAMError(f"{weights.path} does not fit {kind} {model.variant}: {'; '.join(faults)}")
-    with torch.no_grad():
-        for name in list(weights.state):
-            own[name].copy_(weights.state.pop(name))
 
 
 def _same_form(theirs: Tensor, ours: Tensor) -> bool:

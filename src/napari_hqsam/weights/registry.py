@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -38,6 +39,8 @@ class ModelInfo:
         Of the file to download.
     bytes : int or None
         Size of the file; None if embedded weights are missing.
+    added : pathlib.Path or None
+        The user's own file, wherever it lies; None for the models that this package knows.
     """
 
     name: str
@@ -51,10 +54,13 @@ class ModelInfo:
     revision: str | None = None
     sha256: str | None = None
     bytes: int | None = None
+    added: Path | None = None
 
     @property
     def path(self) -> Path:
         """Where the file is, or will be once it is downloaded."""
+        if self.added is not None:
+            return self.added
         if self.url is None:
             return _PACKAGE_DATA / self.file_name
         return cache_dir() / "models" / self.name / self.file_name
@@ -142,14 +148,16 @@ _MODELS: dict[str, ModelInfo] = {
 
 
 def list_models() -> list[ModelInfo]:
-    """All models, smallest first.
+    """All models: those of this package, smallest first, then those that the user has added.
 
     Examples
     --------
-    >>> [info.name for info in list_models()]
+    >>> [info.name for info in list_models()][:5]
     ['micro', 'vit_tiny', 'vit_b', 'vit_l', 'vit_h']
     """
-    return list(_MODELS.values())
+    from napari_hqsam.weights.added import added_models
+
+    return [*_MODELS.values(), *added_models()]
 
 
 def model_info(name: str) -> ModelInfo:
@@ -160,9 +168,22 @@ def model_info(name: str) -> ModelInfo:
     HQSAMError
         If there is none; the message names those that there are.
     """
-    try:
+    if name in _MODELS:
         return _MODELS[name]
-    except KeyError:
-        close = get_close_matches(name.lower(), _MODELS, n=1)
-        hint = f"did you mean {close[0]!r}? The models are" if close else "use one of"
-        raise HQSAMError(f"model {name!r} is unknown: {hint} {', '.join(_MODELS)}") from None
+    models = {info.name: info for info in list_models()}
+    if name in models:
+        return models[name]
+    close = get_close_matches(name.lower(), models, n=1)
+    hint = f"did you mean {close[0]!r}? The models are" if close else "use one of"
+    raise HQSAMError(f"model {name!r} is unknown: {hint} {', '.join(models)}")
+
+
+def check_name(name: str) -> None:
+    """Raise HQSAMError if a model that the user adds cannot be called `name`."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", name):
+        raise HQSAMError(
+            f"model name {name!r}: use up to 40 letters, digits and . _ - and begin with a letter "
+            "or digit"
+        )
+    if name.lower() in _MODELS:
+        raise HQSAMError(f"model name {name!r} is taken by a model of this package: choose another")

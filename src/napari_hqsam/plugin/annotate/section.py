@@ -1,0 +1,63 @@
+"""How the controls of the dock are laid out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from magicgui.widgets import Container
+from qtpy.QtWidgets import QComboBox
+from superqt import QCollapsible
+
+
+def row(*widgets: Any) -> Container:
+    """Controls beside each other."""
+    made = Container(widgets=list(widgets), layout="horizontal", labels=False)
+    made.margins = (0, 0, 0, 0)
+    made.native.layout().setSpacing(4)
+    return made
+
+
+def form(*widgets: Any) -> Container:
+    """Controls below each other, with their names."""
+    made = Container(widgets=list(widgets))
+    made.margins = (0, 0, 0, 0)
+    made.native.layout().setSpacing(2)
+    return made
+
+
+def column(*widgets: Any) -> Container:
+    """Rows and forms below each other."""
+    made = Container(widgets=list(widgets), labels=False)
+    made.margins = (0, 0, 0, 0)
+    made.native.layout().setSpacing(4)
+    return made
+
+
+def narrow(*boxes: Any) -> None:
+    """Let drop-down lists be narrower than their longest line."""
+    for box in boxes:
+        box.native.setMinimumContentsLength(8)
+        box.native.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+
+
+class Fold(QCollapsible):
+    """Controls that are seldom needed, behind a heading.
+
+    Parameters
+    ----------
+    title : str
+    *widgets : magicgui.widgets.Container or QWidget
+    """
+
+    def __init__(self, title: str, *widgets: Any) -> None:
+        super().__init__(title, expandedIcon="▾", collapsedIcon="▸")
+        self.setDuration(0)
+        for layout, left, below in ((self.layout(), 0, 0), (self.content().layout(), 8, 4)):
+            if layout is not None:
+                layout.setContentsMargins(left, 0, 0, below)
+        self._widgets = widgets  # magicgui deletes what nobody holds
+        for widget in widgets:
+            self.addWidget(getattr(widget, "native", widget))
+        self.collapse(animate=False)
