@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ from napari_hqsam.benchmark.figures import Figure, Report, median, percentile, s
 from napari_hqsam.benchmark.models import timing_model
 from napari_hqsam.benchmark.pictures import LIMITS, Place, sparse_plane
 from napari_hqsam.images import open_image
-from napari_hqsam.plugin.prompt_layers import BOXES, POINTS
+from napari_hqsam.plugin.prompt_layers import POINTS, SHAPES
 from napari_hqsam.segmentation import Segmenter
 
 TIMEOUT = 600.0
@@ -65,39 +66,39 @@ class Window:
         self.viewer.scene.camera.center = (0.0, (y + away) % height, (x + away) % width)
 
     def encode_ahead(self, wanted: bool) -> None:
-        self.dock.controls.ahead.value = wanted
+        self.dock.controls.image.ahead.value = wanted
 
     @property
     def encoding(self) -> bool:
         """Whether windows in view are still to be encoded."""
-        return " of " in str(self.dock.controls.ahead_status.value)
+        return " of " in str(self.dock.controls.image.ahead_status.value)
 
     @property
     def answered(self) -> bool:
         """Whether the preview shows what was found."""
-        status = str(self.dock.controls.status.value)
+        status = str(self.dock.controls.status.message.value)
         return " px" in status or status.startswith("No object")
 
     def time_box(self, shift: float) -> float:
         """Seconds from a box to its mask on display."""
-        self.dock.clear()
-        self.dock.use("box")
+        self.dock.annotator.clear()
+        self.dock.annotator.use("box")
         y0, x0, y1, x1 = np.add(self.place.box, (-0.5, -0.5, 0.5 + shift, 0.5 + shift))
         corners = np.array([[y0, x0], [y0, x1], [y1, x1], [y1, x0]])
-        return self._time(lambda: self._layer(BOXES).add_rectangles(corners))
+        return self._time(lambda: self._layer(SHAPES).add_rectangles(corners))
 
     def time_click(self) -> float:
         """Seconds from a click in that box to the corrected mask on display."""
-        self.dock.use("positive")
+        self.dock.annotator.use("positive")
         return self._time(lambda: self._layer(POINTS).add([self.place.middle]))
 
     def _time(self, prompt: Callable[[], object]) -> float:
-        self.dock.controls.status.value = ""
+        self.dock.controls.status.message.value = ""
         began = time.perf_counter()
         prompt()
         wait(lambda: self.answered)
         took = time.perf_counter() - began
-        wait(lambda: not self.dock.controls.progress.visible)  # its finer boundary
+        wait(lambda: not self.dock.engine.busy)  # its finer boundary
         return took
 
     def _layer(self, name: str) -> Any:
@@ -165,6 +166,7 @@ def main() -> None:
     model = timing_model(args.model)
     weights.load_model = lambda *_args, **_options: model  # for the dock, too
     with tempfile.TemporaryDirectory() as folder:
+        os.environ["NAPARI_HQSAM_DATA"] = folder  # for labels and journals, too
         path = Path(folder) / "plane.zarr"
         (place,) = sparse_plane(path, args.size, 2 * model.input_size, 1)
         window = Window(path, place)

@@ -5,6 +5,8 @@ The mouse is moved as a hand would; nothing is drawn into the pictures afterward
 
 from __future__ import annotations
 
+import os
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -68,6 +70,8 @@ class Session:
     """A viewer with one of the samples and the dock."""
 
     def __init__(self, sample: str, copies: int = 1) -> None:
+        # Nothing of the person at the keyboard plays a part, nor is anything left there.
+        os.environ["XDG_DATA_HOME"] = os.environ["NAPARI_HQSAM_DATA"] = tempfile.mkdtemp()
         self.viewer = napari.Viewer()
         self.viewer.window._qt_window.resize(1400, 900)
         (layer,) = self.viewer.open_sample("napari-hqsam", sample)
@@ -85,8 +89,10 @@ class Session:
 
     def masks(self, count: int = 1) -> None:
         """Wait for the preview."""
-        ready = wait(lambda: len(self.dock._masks) == count and not self.dock._engine.busy, 120)
-        assert ready, self.dock.controls.status.value
+        ready = wait(
+            lambda: len(self.dock.annotator.masks) == count and not self.dock.engine.busy, 120
+        )
+        assert ready, self.dock.controls.status.message.value
         wait()
 
     def picture(self, name: str) -> None:
@@ -103,16 +109,16 @@ def first_object() -> None:
     session = Session("ihc")
     session.look_at(*NUCLEI_VIEW)
     session.picture("dock")
-    session.dock.controls.box_button.native.click()
+    session.dock.controls.prompts.buttons["box"].click()
     session.hand.drag(*NUCLEI[0])
     session.masks()
     session.picture("box-and-preview")
-    session.dock.commit()
+    session.dock.annotator.commit()
     for box in NUCLEI[1:]:
         session.hand.drag(*box)
     session.masks(len(NUCLEI) - 1)
     session.picture("several-boxes")
-    session.dock.commit()
+    session.dock.annotator.commit()
     wait()
     session.picture("committed")
     session.close()
@@ -121,10 +127,10 @@ def first_object() -> None:
 def clicks() -> None:
     """A positive click on the cell, then a negative one on what is too much."""
     session = Session("cell")
-    session.dock.controls.positive_button.native.click()
+    session.dock.controls.prompts.buttons["positive"].click()
     session.hand.click(375, 430)
     session.masks()
-    session.dock.controls.negative_button.native.click()
+    session.dock.controls.prompts.buttons["negative"].click()
     session.hand.click(300, 345)
     session.masks()
     session.picture("clicks")
@@ -137,17 +143,17 @@ def large() -> None:
     y, x, zoom = NUCLEI_VIEW
     session.look_at(y + 2048, x + 2048, 1.5)
     controls = session.dock.controls
-    assert wait(lambda: "of" in controls.ahead_status.value, 60)
-    ready = wait(lambda: int(controls.ahead_status.value.split()[0]) >= 6, 120)
-    assert ready, controls.ahead_status.value
+    assert wait(lambda: "of" in controls.image.ahead_status.value, 60)
+    ready = wait(lambda: int(controls.image.ahead_status.value.split()[0]) >= 6, 120)
+    assert ready, controls.image.ahead_status.value
     session.picture("encoding-ahead")
-    assert wait(lambda: controls.ahead_status.value.startswith("All"), 120)
+    assert wait(lambda: controls.image.ahead_status.value.startswith("All"), 120)
     session.look_at(y + 2048, x + 2048, zoom)
-    controls.box_button.native.click()
+    controls.prompts.buttons["box"].click()
     for box in NUCLEI:
         session.hand.drag(*(v + 2048 for v in box))
     session.masks(len(NUCLEI))
-    session.dock.commit()
+    session.dock.annotator.commit()
     wait(seconds=2)
     session.picture("labels-on-disk")
     session.close()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,6 +67,43 @@ class BrightInBox:
         n = len(image_index)
         scores = torch.full((n, 4), 0.9)
         return Decoded((logits / 2).expand(-1, 4, -1, -1), logits / 2 if hq else None, scores)
+
+
+@pytest.fixture(autouse=True)
+def user_folder(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """What users have set and made is left alone: settings, labels and journals go here."""
+    from napari import settings
+
+    folder = tmp_path_factory.mktemp("user")
+    monkeypatch.setenv("NAPARI_HQSAM_DATA", str(folder / "data"))
+    monkeypatch.setattr(settings, "_CFG_PATH", str(folder / "settings.yaml"))
+    monkeypatch.setenv("NAPARI_CONFIG", str(folder / "settings.yaml"))  # of a napari that is run
+    settings._clear_plugin_settings_cache()
+    yield folder
+    settings._clear_plugin_settings_cache()
+
+
+@pytest.fixture
+def viewer(make_napari_viewer: Any) -> Any:
+    return make_napari_viewer()
+
+
+@pytest.fixture
+def dock(viewer: Any) -> Iterator[Any]:
+    """The Annotate dock in the window."""
+    _, widget = viewer.window.add_plugin_dock_widget("napari-hqsam", "Annotate")
+    yield widget
+    widget.shut_down()
+
+
+@pytest.fixture
+def warned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the dock warns of."""
+    lines: list[str] = []
+    monkeypatch.setattr("napari_hqsam.plugin.annotate.widget.show_warning", lines.append)
+    return lines
 
 
 @pytest.fixture

@@ -37,9 +37,9 @@ def dock(make_napari_viewer: Any, network: HQSam) -> Any:
 
 
 def box(dock: Any) -> None:
-    dock.use("box")
+    dock.annotator.use("box")
     corners = [[40, 40], [40, 65], [65, 65], [65, 40]]
-    dock._prompts.boxes.add_rectangles(np.array(corners, dtype=float))
+    dock.annotator.prompts.boxes.add_rectangles(np.array(corners, dtype=float))
 
 
 def test_it_is_found_again(
@@ -47,32 +47,34 @@ def test_it_is_found_again(
 ) -> None:
     folder = tmp_path / "noise.embeddings"
     folder.mkdir()
-    dock.controls.store.value = folder
+    dock.controls.image.store.value = folder
     box(dock)
-    until(lambda: len(dock._masks) == 1 and not dock._engine.busy)
+    until(lambda: len(dock.annotator.masks) == 1 and not dock.engine.busy)
     assert status(folder).windows == 1
     # without the folder it is computed anew, and with it again found
-    dock.controls.store.value = None
-    until(lambda: dock._request.subject.store is None and not dock._engine.busy)
+    dock.controls.image.store.value = None
+    until(lambda: dock.annotator._request.subject.store is None and not dock.engine.busy)
     assert status(folder).windows == 1
     network.encode = None  # type: ignore[assignment, method-assign]
-    dock.controls.store.value = folder
-    until(lambda: dock._shown is not None and dock._shown.subject.store == folder)
-    assert len(dock._masks) == 1
+    dock.controls.image.store.value = folder
+    until(
+        lambda: dock.annotator._shown is not None and dock.annotator._shown.subject.store == folder
+    )
+    assert len(dock.annotator.masks) == 1
 
 
 def test_a_folder_with_something_else_is_refused_in_one_line(
     dock: Any, until: Callable[..., None], tmp_path: Path
 ) -> None:
     (tmp_path / "thesis.txt").write_text("all of it")
-    dock.controls.store.value = tmp_path
+    dock.controls.image.store.value = tmp_path
     box(dock)
-    until(lambda: "not empty and no embedding store" in str(dock.controls.status.value))
+    until(lambda: "not empty and no embedding store" in str(dock.controls.status.message.value))
     assert (tmp_path / "thesis.txt").read_text() == "all of it"
 
 
 def test_half_a_name_makes_no_folder(dock: Any, until: Callable[..., None], tmp_path: Path) -> None:
-    dock.controls.store.value = tmp_path / "noi"
+    dock.controls.image.store.value = tmp_path / "noi"
     box(dock)
-    until(lambda: len(dock._masks) == 1 and not dock._engine.busy)
+    until(lambda: len(dock.annotator.masks) == 1 and not dock.engine.busy)
     assert list(tmp_path.iterdir()) == []

@@ -304,36 +304,52 @@ THIN = (255 * ((abs(Y - X) < 8) & (Y > 10) & (Y < 230))).astype(np.uint8)
 
 
 def test_a_newer_request_does_not_wait_for_finer_windows(
-    engine: Engine, heard: Heard, model: Several, until: Callable[..., None]
+    engine: Engine,
+    heard: Heard,
+    model: Several,
+    subject: Subject,
+    until: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model.refines_parts = True
     model.input_size = 64
+    decode = model.decode
+
+    def slowly(*given: Any, **options: Any) -> Decoded:
+        time.sleep(0.03)
+        return decode(*given, **options)
+
+    monkeypatch.setattr(model, "decode", slowly)
     subject = Subject(open_image(THIN), ((0, 255),), "micro")
     whole = Prompts(box=(5, 5, 235, 235))
-    began: list[int] = []
-    newer = Request(subject, (Prompts(box=(5, 5, 100, 100)),), PLANE, (), "hq+sam")
+    newer = Request(subject, (Prompts(box=(200, 5, 235, 40)),), PLANE, (), "hq+sam")  # nothing
 
     def on_answer(request: Request, _masks: list[Mask]) -> None:
-        if request is not newer and not began:
-            began.append(model.decoded)
+        if request is not newer:
+            model.decoded = 0
             engine.request(newer)
 
     engine.answered.connect(on_answer)
     engine.request(Request(subject, (whole,), PLANE, (), "hq+sam"))
     until(lambda: not engine.busy and any(r is newer for r, _ in heard.answers))
+    engine.answered.disconnect(on_answer)
     interrupted = model.decoded
-    assert [r is newer for r, _ in heard.answers].count(False) == 1  # the finer one never came
+    assert len(heard.answers) == 2  # the finer one never came
+
     model.decoded = 0
     last = Request(subject, (whole,), PLANE, (), "hq+sam")
     engine.request(last)
-    until(lambda: not engine.busy and [r is last for r, _ in heard.answers].count(True) == 2)
-    assert model.decoded > 3  # what would have been waited for
-    assert interrupted < began[0] + model.decoded + 10
+    until(lambda: not engine.busy and len(heard.answers) == 4)
+    assert model.decoded > 6  # what would have been waited for
+    assert interrupted < model.decoded / 2
+    assert not np.array_equal(heard.answers[2][1][0].data, heard.answers[3][1][0].data)
+
     model.decoded = 0
     again = Request(subject, (whole,), PLANE, (), "hq+sam")
     engine.request(again)
     until(lambda: not engine.busy and heard.answers[-1][0] is again)
     assert model.decoded == 0  # the fine boundary is known: it is the first answer
+    assert heard.last[0] is heard.answers[3][1][0]
 
 
 # What goes wrong

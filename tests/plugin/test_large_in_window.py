@@ -31,7 +31,7 @@ def viewer(make_napari_viewer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.fixture
 def dock(viewer: Any, model: Any) -> Any:
     _, widget = viewer.window.add_plugin_dock_widget("napari-hqsam", "Annotate")
-    widget.controls.ahead.value = False
+    widget.controls.image.ahead.value = False
     viewer.add_image(PICTURE, name="cells", contrast_limits=(0, 200))
     viewer.scene.camera.zoom = 3
     viewer.scene.camera.center = (0, 750, 1050)
@@ -42,12 +42,12 @@ def dock(viewer: Any, model: Any) -> Any:
 @pytest.fixture
 def committed(dock: Any, until: Callable[..., None]) -> Path:
     """The store with one object, the bright square."""
-    dock.use("box")
+    dock.annotator.use("box")
     box = [[716, 1016], [716, 1084], [784, 1084], [784, 1016]]
-    dock._prompts.boxes.add_rectangles(np.array(box, dtype=float))
-    until(lambda: bool(dock._masks) and not dock._engine.busy)
-    dock.commit()
-    return dock._target.large(dock.controls.labels.value).store.path
+    dock.annotator.prompts.boxes.add_rectangles(np.array(box, dtype=float))
+    until(lambda: bool(dock.annotator.masks) and not dock.engine.busy)
+    dock.annotator.commit()
+    return dock.layers.large(dock.controls.labels.labels.value).store.path
 
 
 def on_disk(path: Path) -> np.ndarray:
@@ -80,27 +80,30 @@ def test_commit_paint_and_undo(
     names = [each.name for each in viewer.layers]
     assert "cells objects" in names
     # The part that is painted on is not offered as labels of its own.
-    assert [each.name for each in dock.controls.labels.choices if each] == ["cells objects"]
-    assert committed.name in dock.controls.kept.value
-    assert dock.controls.next_label.value == 2
+    assert [each.name for each in dock.controls.labels.labels.choices if each] == ["cells objects"]
+    assert committed.name in dock.controls.labels.kept.value
+    assert dock.controls.labels.next_label.value == 2
 
     window = viewer.layers["cells objects (edit)"]
     viewer.layers.selection.active = window
     window.mode, window.brush_size, window.selected_label = "paint", 10, 5
     drag(viewer, 810, 1000, 810, 1090)
     until(lambda: (on_disk(committed) == 5).sum() > 500)
-    assert dock._target.can_undo
+    assert dock.sessions.current.can_undo == "painting of object 5"
     viewer.scene.camera.center = (0, 300, 400)
-    until(lambda: dock._target._large[0].window.box[0] < 300)
+    until(lambda: dock.layers._large[0].window.box[0] < 300)
     assert not window.data.any()
     assert (on_disk(committed) == 5).sum() > 500
     # Ctrl-Z takes back a stroke that is no longer in view, then the commit.
     undo = next(f for key, f in window.keymap.items() if str(key) in ("Ctrl+Z", "Meta+Z", "Cmd+Z"))
     undo(window)
     np.testing.assert_array_equal(on_disk(committed), first)
-    dock.controls.undo_button.changed.emit(True)
+    dock.controls.labels.undo_button.changed.emit(True)
     assert not on_disk(committed).any()
-    assert not dock.controls.undo_button.enabled
+    assert len(dock.annotator.prompts.boxes.data) == 1  # the box that it was made with
+    dock.controls.labels.undo_button.changed.emit(True)
+    assert not len(dock.annotator.prompts.boxes.data)
+    assert not dock.controls.labels.undo_button.enabled
 
 
 def test_closing_the_dock_writes_what_was_painted(viewer: Any, dock: Any, committed: Path) -> None:
@@ -126,25 +129,26 @@ def test_a_disk_that_fails_is_told_and_the_prompts_are_kept(
     committed: Path,
     until: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
+    warned: list[str],
 ) -> None:
-    told: list[str] = []
-    monkeypatch.setattr("napari_hqsam.plugin.annotate.show_warning", told.append)
-    large = dock._target._large[0]
-    dock.undo()
+    large = dock.layers._large[0]
+    dock.undo()  # the commit
+    dock.undo()  # its box
 
     def full(*_: Any) -> None:
         raise OSError("no space left on device")
 
     monkeypatch.setattr(large.store, "write", full)
-    dock.use("box")
+    dock.annotator.use("box")
     box = [[700, 1000], [700, 1084], [784, 1084], [784, 1000]]
-    dock._prompts.boxes.add_rectangles(np.array(box, dtype=float))
-    until(lambda: bool(dock._masks) and not dock._engine.busy)
+    dock.annotator.prompts.boxes.add_rectangles(np.array(box, dtype=float))
+    until(lambda: bool(dock.annotator.masks) and not dock.engine.busy)
     with large.window.layer.block_history():
         large.window.layer.paint((5, 5), 9)
-    assert "no space left" in told[-1]
+    assert "no space left" in warned[-1]
     assert "NOT SAVED" in large.window.layer.name
-    dock.commit()
-    assert "prompts are kept" in told[-1]
-    assert len(dock._prompts.boxes.data) == 1
-    assert dock._masks
+    dock.annotator.commit()
+    assert "cannot be written" in warned[-1]
+    assert not on_disk(committed).any()
+    assert len(dock.annotator.prompts.boxes.data) == 1
+    assert dock.annotator.masks

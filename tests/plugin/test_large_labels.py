@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,19 +10,28 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_hqsam.errors import HQSAMError
+from napari_hqsam.labels.objects import PlaneMask
 from napari_hqsam.labels.plane import ArrayPlane
 from napari_hqsam.labels.store import LabelStore
+from napari_hqsam.plugin.annotate.label_layers import LabelLayers
 from napari_hqsam.plugin.edit_window import window_for
-from napari_hqsam.plugin.label_target import LabelTarget
 from napari_hqsam.plugin.large_labels import LargeLabels
+from napari_hqsam.session.record import NewObject
+from napari_hqsam.session.session import Session
 
 FLAT = ArrayPlane((0, 1), ())
 
 
-def square(y: int, x: int, side: int) -> Any:
-    return SimpleNamespace(
-        data=np.ones((side, side), dtype=bool), bbox=(y, x, y + side, x + side), area=side**2
-    )
+def square(y: int, x: int, side: int, plane: ArrayPlane = FLAT) -> NewObject:
+    data = np.ones((side, side), dtype=bool)
+    return NewObject((PlaneMask.of(plane, (y, x, y + side, x + side), data),))
+
+
+def begin(large: LargeLabels) -> Session:
+    """A session of the labels, which is told of what is painted."""
+    session = Session(large)
+    large.painted.connect(session.painted)
+    return session
 
 
 @pytest.fixture(autouse=True)
@@ -45,16 +53,21 @@ def viewer() -> ViewerModel:
 
 
 @pytest.fixture
-def target(viewer: ViewerModel) -> LabelTarget:
-    return LabelTarget(viewer)
+def layers(viewer: ViewerModel) -> LabelLayers:
+    return LabelLayers(viewer)
 
 
 @pytest.fixture
-def large(viewer: ViewerModel, target: LabelTarget) -> LargeLabels:
-    labels = target.new(viewer.layers["big one"])
-    found = target.follow(labels)
+def large(viewer: ViewerModel, layers: LabelLayers) -> LargeLabels:
+    labels = layers.new(viewer.layers["big one"])
+    found = layers.follow(labels)
     assert found is not None
     return found
+
+
+@pytest.fixture
+def session(large: LargeLabels) -> Session:
+    return begin(large)
 
 
 def look(viewer: ViewerModel, y: float, x: float, zoom: float = 2.0) -> None:
@@ -81,26 +94,25 @@ def paint(large: LargeLabels, y: int, x: int, label: int) -> None:
                 layer.paint((y + dy - top, x + dx - left), label)
 
 
-def test_it_is_made_for_what_is_large_only(viewer: ViewerModel, target: LabelTarget) -> None:
+def test_it_is_made_for_what_is_large_only(viewer: ViewerModel, layers: LabelLayers) -> None:
     small = viewer.add_image(np.zeros((60, 60)), name="small")
-    assert target.large(target.new(small)) is None
+    assert layers.large(layers.new(small)) is None
     stack = viewer.add_image(np.zeros((300, 20, 70)), name="deep")  # xz is large
-    labels = target.new(stack)
-    found = target.large(labels)
+    labels = layers.new(stack)
+    found = layers.large(labels)
     assert found is not None
     assert labels.name == "deep objects"
     assert not labels.editable
     assert tuple(found.store.shape) == (300, 20, 70)
     assert found.store.path.name.startswith("deep-")
-    wide = target.new(viewer.add_image(np.zeros((1100, 1300), dtype=np.uint8)))
+    wide = layers.new(viewer.add_image(np.zeros((1100, 1300), dtype=np.uint8)))
     assert wide.multiscale
 
 
 def test_commit_shows_writes_and_is_undone(
-    viewer: ViewerModel, target: LabelTarget, large: LargeLabels
+    viewer: ViewerModel, large: LargeLabels, session: Session
 ) -> None:
-    labels = large.overview
-    assert target.commit(labels, FLAT, [square(90, 90, 10), square(95, 95, 10)], 1) == 2
+    assert session.commit([square(90, 90, 10), square(95, 95, 10)]) == [1, 2]
     expected = np.zeros((200, 300), dtype=np.uint32)
     expected[95:105, 95:105] = 2
     expected[90:100, 90:100] = 1
@@ -111,84 +123,92 @@ def test_commit_shows_writes_and_is_undone(
     np.testing.assert_allclose(
         window.data_to_world((0, 0)), viewer.layers["big one"].data_to_world((y0, x0))
     )
-    assert target.next_label(labels) == 3
-    assert target.undo() == "commit"
+    assert session.next_id == 3
+    assert session.undo() == "commit of 2 objects"
     assert not on_disk(large).any()
     assert not window.data.any()
     with pytest.raises(HQSAMError, match="nothing to undo"):
-        target.undo()
+        session.undo()
 
 
 def test_what_is_painted_is_written_and_undone_in_order(
-    target: LabelTarget, large: LargeLabels
+    large: LargeLabels, session: Session
 ) -> None:
-    target.commit(large.overview, FLAT, [square(90, 90, 10)], 1)
+    session.commit([square(90, 90, 10)])
     paint(large, 95, 95, 7)
     assert on_disk(large)[95, 95] == 7
     paint(large, 110, 110, 8)
-    target.commit(large.overview, FLAT, [square(120, 90, 5)], 9)
-    steps = [target.undo() for _ in range(4)]
-    assert steps == ["commit", "stroke", "stroke", "commit"]
+    session.commit([square(120, 90, 5)])
+    assert on_disk(large)[120, 90] == 9
+    steps = [session.undo() for _ in range(4)]
+    assert steps == [
+        "commit of object 9",
+        "painting of object 8",
+        "painting of 2 objects",  # that of 7, which took a part of 1
+        "commit of object 1",
+    ]
     assert not on_disk(large).any()
     assert not large.window.layer.data.any()
 
 
 def test_the_window_follows_the_view_and_loses_nothing(
-    viewer: ViewerModel, target: LabelTarget, large: LargeLabels
+    viewer: ViewerModel, layers: LabelLayers, large: LargeLabels, session: Session
 ) -> None:
     window, first = large.window.layer, large.window.box
     window.data[3, 4] = 5  # without any event, as a script may do
     look(viewer, 102, 101)
-    target.follow(large.overview)
+    layers.follow(large.overview)
     assert large.window.box == first  # a small move
     look(viewer, 30, 250)
-    target.follow(large.overview)
+    layers.follow(large.overview)
     assert large.window.layer is window
     assert large.window.box != first
     assert on_disk(large)[first[0] + 3, first[1] + 4] == 5
     assert not window.data.any()
     paint(large, 30, 250, 6)
     look(viewer, 100, 100)
-    target.follow(large.overview)
+    layers.follow(large.overview)
     assert window.data[3, 4] == 5
     assert on_disk(large)[30, 250] == 6
-    target.undo()
+    assert session.undo() == "painting of object 6"
     assert on_disk(large)[30, 250] == 0
+    assert on_disk(large)[first[0] + 3, first[1] + 4] == 5
 
 
 def test_zoomed_out_the_read_only_layer_is_shown(
-    viewer: ViewerModel, target: LabelTarget, large: LargeLabels
+    viewer: ViewerModel, layers: LabelLayers, large: LargeLabels
 ) -> None:
     window = large.window.layer
     window.mode = "paint"
     assert (window.visible, large.overview.visible, large.close_by) == (True, False, True)
     look(viewer, 100, 100, zoom=0.2)
-    target.follow(large.overview)
+    layers.follow(large.overview)
     assert (window.visible, large.overview.visible, large.close_by) == (False, True, False)
     look(viewer, 100, 100)
-    target.follow(large.overview)
+    layers.follow(large.overview)
     assert (window.visible, large.overview.visible, window.mode) == (True, False, "paint")
     window.visible = False  # the user does not want to see it
     look(viewer, 100, 100, zoom=0.2)
-    target.follow(large.overview)
+    layers.follow(large.overview)
     assert not large.overview.visible
     large.overview.visible = True
     look(viewer, 100, 100)
-    target.follow(large.overview)
+    layers.follow(large.overview)
     assert window.visible
-    other = target.new(viewer.layers["big one"])
-    target.follow(other)
+    other = layers.new(viewer.layers["big one"])
+    layers.follow(other)
     assert (window.visible, large.overview.visible) == (False, True)
 
 
 def test_a_disk_that_fails_loses_nothing_and_is_told(
     viewer: ViewerModel,
-    target: LabelTarget,
+    layers: LabelLayers,
     large: LargeLabels,
+    session: Session,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told: list[str] = []
-    target.failed.connect(lambda line: told.append(line))
+    layers.failed.connect(lambda line: told.append(line))
 
     def full(*_args: Any) -> None:
         raise HQSAMError("no space left on device")
@@ -201,22 +221,24 @@ def test_a_disk_that_fails_loses_nothing_and_is_told(
         assert "NOT SAVED" in large.window.layer.name
         box = large.window.box
         look(viewer, 30, 250)
-        target.follow(large.overview)
+        layers.follow(large.overview)
         assert large.window.box == box  # it stays where the only copy is
         assert len(told) == 1
-        with pytest.raises(HQSAMError, match="nothing was committed"):
-            target.commit(large.overview, FLAT, [square(110, 110, 5)], 8)
+        with pytest.raises(HQSAMError, match="no space left"):
+            session.commit([square(110, 110, 5)])
+        assert not session.objects
+        assert session.can_undo is None
         large.overview.refresh()
     assert large.flush()
     assert "NOT SAVED" not in large.window.layer.name
     assert on_disk(large)[95, 95] == 7
-    assert not (on_disk(large) == 8).any()
-    assert target.undo() == "stroke"
+    assert set(np.unique(on_disk(large))) == {0, 7}
+    assert session.undo() == "painting of object 7"
     assert not on_disk(large).any()
 
 
 def test_edits_that_could_not_be_written_survive_a_commit(
-    target: LabelTarget, large: LargeLabels, monkeypatch: pytest.MonkeyPatch
+    layers: LabelLayers, large: LargeLabels, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write, calls = large.store.write, []
 
@@ -228,40 +250,43 @@ def test_edits_that_could_not_be_written_survive_a_commit(
 
     monkeypatch.setattr(large.store, "write", fail_once)
     paint(large, 95, 95, 7)
-    target.commit(large.overview, FLAT, [square(90, 90, 10)], 8)
+    layers.flush()
+    session.set_next_id(8)
+    session.commit([square(90, 90, 10)])
+    assert on_disk(large)[95, 95] == 8
     assert large.flush()
     assert on_disk(large)[95, 95] == 7
     assert on_disk(large)[91, 91] == 8
 
 
 def test_closing_writes_and_leaves_the_read_only_layer(
-    viewer: ViewerModel, target: LabelTarget, large: LargeLabels
+    viewer: ViewerModel, layers: LabelLayers, large: LargeLabels
 ) -> None:
     large.window.layer.data[3, 4] = 5
     window = large.window.layer
-    target.close()
+    layers.close()
     assert (on_disk(large) == 5).sum() == 1
     assert window not in viewer.layers
     assert large.overview.visible
 
 
 def test_closing_on_a_full_disk_leaves_what_was_painted(
-    viewer: ViewerModel, target: LabelTarget, large: LargeLabels, monkeypatch: pytest.MonkeyPatch
+    viewer: ViewerModel, layers: LabelLayers, large: LargeLabels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(large.store, "write", lambda *_: (_ for _ in ()).throw(OSError("full")))
     paint(large, 95, 95, 7)
-    target.close()
+    layers.close()
     (left,) = [each for each in viewer.layers if "NOT SAVED" in each.name]
     assert (left.data == 7).sum() == 9
 
 
 @pytest.mark.parametrize("which", ["overview", "window"])
 def test_deleted_layers_keep_their_labels(
-    which: str, viewer: ViewerModel, target: LabelTarget, large: LargeLabels
+    which: str, viewer: ViewerModel, layers: LabelLayers, large: LargeLabels, session: Session
 ) -> None:
-    viewer.layers.events.removed.connect(lambda event: said.append(target.removed(event.value)))
+    viewer.layers.events.removed.connect(lambda event: said.append(layers.removed(event.value)))
     said: list[str | None] = []
-    target.commit(large.overview, FLAT, [square(90, 90, 10)], 1)
+    session.commit([square(90, 90, 10)])
     large.window.layer.data[3, 4] = 5
     viewer.layers.remove(large.overview if which == "overview" else large.window.layer)
     assert (on_disk(large) == 5).sum() == 1
@@ -271,42 +296,50 @@ def test_deleted_layers_keep_their_labels(
         assert names == ["big one"]
         assert str(large.store.path) in "".join(filter(None, said))
     else:
-        target.follow(viewer.layers["big one objects"])
+        layers.follow(viewer.layers["big one objects"])
         assert "big one objects (edit)" in [each.name for each in viewer.layers]
 
 
 def test_labels_opened_again_are_gone_on_with(
-    viewer: ViewerModel, target: LabelTarget, large: LargeLabels
+    viewer: ViewerModel, layers: LabelLayers, large: LargeLabels, session: Session
 ) -> None:
-    target.commit(large.overview, FLAT, [square(90, 90, 10)], 4)
-    target.close()
+    session.set_next_id(4)
+    session.commit([square(90, 90, 10)])
+    layers.close()
     image = viewer.layers["big one"]
     pyramid = [np.zeros((200, 300), dtype=int), np.zeros((100, 150), dtype=int)]
     placed = {"scale": image.scale, "translate": image.translate}
-    again = viewer.add_labels(pyramid, multiscale=True, **placed)
-    with pytest.raises(HQSAMError, match="is multiscale, which napari cannot edit"):
-        LabelTarget(viewer).check_fits(again, image)
+    other = viewer.add_labels(pyramid, multiscale=True, **placed)
+    problem = LabelLayers(viewer).problem(other, image)
+    assert problem is not None
+    assert "is a pyramid, which cannot be edited" in problem
     again = viewer.add_labels(np.asarray(large.store.levels[0]), **placed)
     again.metadata.update(large.overview.metadata)
-    fresh = LabelTarget(viewer)
-    fresh.check_fits(again, image)
-    assert fresh.next_label(again) == 5
-    assert fresh.commit(again, FLAT, [square(20, 20, 3)], 5) == 1
+    fresh = LabelLayers(viewer)
+    assert fresh.problem(again, image) is None
+    assert fresh.highest(again) == 4
+    found = fresh.large(again)
+    assert found is not None
+    assert fresh.array(again) is found
+    assert begin(found).commit([square(20, 20, 3)]) == [5]
     assert on_disk(large)[21, 21] == 5
+    assert on_disk(large)[95, 95] == 4
 
 
-def test_a_plane_across_a_stack(viewer: ViewerModel, target: LabelTarget) -> None:
+def test_a_plane_across_a_stack(viewer: ViewerModel, layers: LabelLayers) -> None:
     viewer.layers.clear()
     image = viewer.add_image(np.zeros((30, 80, 100)), name="deep")
-    labels = target.new(image)
+    labels = layers.new(image)
     viewer.dims.order = (1, 0, 2)
     viewer.dims.set_current_step(1, 17)
     viewer.scene.camera.zoom = 2
     viewer.scene.camera.center = (0, 10, 50)
-    large = target.follow(labels)
+    large = layers.follow(labels)
     assert large is not None
+    session = begin(large)
     assert large.window.plane == ArrayPlane((0, 2), (17,))
-    target.commit(labels, large.window.plane, [square(5, 40, 6)], 3)
+    session.set_next_id(3)
+    session.commit([square(5, 40, 6, large.window.plane)])
     stack = np.asarray(large.store.levels[0][:])
     assert (stack[5:11, 17, 40:46] == 3).all()
     assert (stack > 0).sum() == 36
@@ -316,13 +349,33 @@ def test_a_plane_across_a_stack(viewer: ViewerModel, target: LabelTarget) -> Non
     viewer.dims.set_current_step(0, 7)
     viewer.scene.camera.zoom = 2  # the view was reset
     viewer.scene.camera.center = (0, 17, 43)
-    target.follow(labels)
+    layers.follow(labels)
     assert large.window.plane == ArrayPlane((1, 2), (7,))
     assert (large.window.layer.data == 3).sum() == 6
     assert (np.asarray(large.store.levels[0][:]) == 9).sum() == 1
-    assert [target.undo(), target.undo()] == ["stroke", "commit"]
+    assert [session.undo(), session.undo()] == ["painting of object 9", "commit of object 3"]
     assert not np.asarray(large.store.levels[0][:]).any()
     assert not large.window.layer.data.any()
+
+
+@pytest.mark.parametrize("axes", [(1, 2), (0, 2), (0, 1)], ids=["xy", "xz", "yz"])
+def test_an_object_leaves_the_others_on_any_plane(
+    axes: tuple[int, int], viewer: ViewerModel, layers: LabelLayers
+) -> None:
+    viewer.layers.clear()
+    large = layers.large(layers.new(viewer.add_image(np.zeros((70, 80, 90)), name="deep")))
+    assert large is not None
+    plane, session = ArrayPlane(axes, (17,)), begin(large)
+    assert session.commit([square(0, 0, 3, plane)]) == [1]
+    assert session.commit([square(1, 1, 4, plane)]) == [2]
+    expected = np.zeros((5, 5), dtype=np.uint32)
+    expected[1:5, 1:5] = 2
+    expected[:3, :3] = 1
+    np.testing.assert_array_equal(large.read(plane, (0, 0, 5, 5)), expected)
+    assert np.count_nonzero(np.asarray(large.store.levels[0][:])) == 9 + 16 - 4
+    with pytest.raises(HQSAMError, match="lies on objects already there"):
+        session.commit([square(0, 0, 2, plane)], "background")
+    np.testing.assert_array_equal(large.read(plane, (0, 0, 5, 5)), expected)
 
 
 @pytest.mark.parametrize("visible", [(-30, -30, 10, 10), (50, 60, 90, 100), (190, 280, 230, 320)])

@@ -24,11 +24,6 @@ LIMITS = {"contrast_limits": (0, 200)}
 
 
 @pytest.fixture
-def viewer(make_napari_viewer: Any) -> Any:
-    return make_napari_viewer()
-
-
-@pytest.fixture
 def dock(viewer: Any, model: Any) -> Any:
     _, widget = viewer.window.add_plugin_dock_widget("napari-hqsam", "Annotate")
     yield widget
@@ -40,7 +35,7 @@ def encoders() -> list[threading.Thread]:
 
 
 def watched(dock: Any) -> View:
-    return dock._engine._watched[1]
+    return dock.engine._watched[1]
 
 
 def show(viewer: Any, y: float, x: float, zoom: float = 1.0) -> None:
@@ -49,8 +44,8 @@ def show(viewer: Any, y: float, x: float, zoom: float = 1.0) -> None:
 
 
 def box(dock: Any, y0: float, x0: float, y1: float, x1: float) -> None:
-    dock.use("box")
-    dock._prompts.boxes.add_rectangles(
+    dock.annotator.use("box")
+    dock.annotator.prompts.boxes.add_rectangles(
         np.array([[y0, x0], [y0, x1], [y1, x1], [y1, x0]], dtype=float)
     )
 
@@ -60,8 +55,8 @@ def test_what_is_in_view_is_encoded_and_outlined(
 ) -> None:
     viewer.add_image(ALONE, **LIMITS)
     show(viewer, 700, 1000)
-    assert dock.controls.ahead.value  # it is larger than one window
-    until(lambda: "is ready" in dock.controls.ahead_status.value)
+    assert dock.controls.image.ahead.value  # it is larger than one window
+    until(lambda: "is ready" in dock.controls.image.ahead_status.value)
     view = watched(dock)
     assert view.zoom == pytest.approx(1.0)
     y0, x0, y1, x1 = view.box
@@ -71,12 +66,12 @@ def test_what_is_in_view_is_encoded_and_outlined(
     assert encoded > 1
     (outline,) = (each for each in viewer.layers if isinstance(each, Vectors))
     assert outline.data[:, 0, 0].min() <= y0
-    dock.controls.show_ready.value = False
+    dock.controls.image.show_ready.value = False
     assert outline not in viewer.layers
     # A click there needs no encoding.
-    dock.use("positive")
-    dock._prompts.points.add([[750, 1050]])
-    until(lambda: bool(dock._masks) and not dock._engine.busy)
+    dock.annotator.use("positive")
+    dock.annotator.prompts.points.add([[750, 1050]])
+    until(lambda: bool(dock.annotator.masks) and not dock.engine.busy)
     assert model.encoded == encoded
     show(viewer, 100, 100)
     until(lambda: watched(dock).box[0] == 0)
@@ -87,16 +82,16 @@ def test_a_small_image_is_not_encoded_ahead_unless_asked(
     viewer: Any, dock: Any, model: Any, until: Callable[..., None], qtbot: Any
 ) -> None:
     viewer.add_image(PICTURE[:300, :300], **LIMITS)
-    assert not dock.controls.ahead.value
+    assert not dock.controls.image.ahead.value
     qtbot.wait(300)
     assert model.encoded == 0
-    dock.controls.ahead.value = True
+    dock.controls.image.ahead.value = True
     until(lambda: model.encoded > 0)
-    dock.controls.ahead.value = False
-    until(lambda: dock._engine._watched is None)
+    dock.controls.image.ahead.value = False
+    until(lambda: dock.engine._watched is None)
     viewer.add_image(PICTURE, name="large", **LIMITS)
-    dock.controls.image.value = viewer.layers["large"]
-    assert not dock.controls.ahead.value  # what the user said holds
+    dock.controls.image.image.value = viewer.layers["large"]
+    assert not dock.controls.image.ahead.value  # what the user said holds
 
 
 def test_a_click_does_not_wait_for_what_is_encoded_ahead(
@@ -104,31 +99,31 @@ def test_a_click_does_not_wait_for_what_is_encoded_ahead(
 ) -> None:
     viewer.add_image(ALONE, **LIMITS)
     show(viewer, 700, 1000)
-    until(lambda: "is ready" in dock.controls.ahead_status.value)
+    until(lambda: "is ready" in dock.controls.image.ahead_status.value)
     model.seconds = 60.0
     show(viewer, 750, 1600)
     began = model.encoded
     until(lambda: model.encoded > began)
-    dock.use("positive")
-    dock._prompts.points.add([[750, 1050]])
-    until(lambda: bool(dock._masks), timeout=40_000)
+    dock.annotator.use("positive")
+    dock.annotator.prompts.points.add([[750, 1050]])
+    until(lambda: bool(dock.annotator.masks), timeout=40_000)
     assert model.encoded == began + 1  # which still goes on
 
 
 def test_pause_goes_on_and_a_click_is_answered_meanwhile(
     viewer: Any, dock: Any, model: Any, until: Callable[..., None], qtbot: Any
 ) -> None:
-    dock.controls.pause.value = True
+    dock.controls.image.pause.value = True
     viewer.add_image(PICTURE, **LIMITS)
     show(viewer, 700, 1000)
-    until(lambda: "paused" in dock.controls.ahead_status.value)
+    until(lambda: "paused" in dock.controls.image.ahead_status.value)
     qtbot.wait(300)
     assert model.encoded == 0
     box(dock, 718, 1018, 782, 1082)
-    until(lambda: bool(dock._masks) and not dock._engine.busy)
+    until(lambda: bool(dock.annotator.masks) and not dock.engine.busy)
     assert model.encoded == 1
-    dock.controls.pause.value = False
-    until(lambda: "is ready" in dock.controls.ahead_status.value)
+    dock.controls.image.pause.value = False
+    until(lambda: "is ready" in dock.controls.image.ahead_status.value)
 
 
 def test_a_hidden_dock_encodes_nothing(
@@ -136,12 +131,12 @@ def test_a_hidden_dock_encodes_nothing(
 ) -> None:
     viewer.show()
     viewer.add_image(PICTURE, **LIMITS)
-    until(lambda: dock._engine._watched is not None)
+    until(lambda: dock.engine._watched is not None)
     dock.parent().hide()
-    until(lambda: dock._engine._watched is None)
+    until(lambda: dock.engine._watched is None)
     assert not [each for each in viewer.layers if isinstance(each, Vectors)]
     dock.parent().show()
-    until(lambda: dock._engine._watched is not None)
+    until(lambda: dock.engine._watched is not None)
 
 
 @pytest.mark.parametrize("how", ["dock", "viewer", "image", "model"])
@@ -162,8 +157,8 @@ def test_leaving_ends_the_thread(
         viewer.close()
         assert not encoders()
     elif how == "model":
-        dock.controls.model.value = "vit_b"
-        dock._engine._loader.models["vit_b", "auto", "auto"] = model
+        dock.controls.image.model.value = "vit_b"
+        dock.engine._loader.models["vit_b", "auto", "auto"] = model
         until(lambda: not before.is_alive())
     else:
         viewer.layers.remove(image)
@@ -184,14 +179,14 @@ def test_looking_downloads_no_model(
         raise AssertionError("not to be loaded")
 
     monkeypatch.setattr("napari_hqsam.weights.load_model", load)
-    dock.controls.model.value = "vit_h"
+    dock.controls.image.model.value = "vit_h"
     viewer.add_image(PICTURE, **LIMITS)
-    until(lambda: dock._engine._watched is not None)
+    until(lambda: dock.engine._watched is not None)
     qtbot.wait(300)
     assert not asked
 
 
-def test_a_window_that_cannot_be_read_is_told_and_the_thread_lives(
+def test_a_window_that_cannot_be_read_is_warned_and_the_thread_lives(
     viewer: Any, dock: Any, model: Any, until: Callable[..., None]
 ) -> None:
     class Damaged:
@@ -208,7 +203,7 @@ def test_a_window_that_cannot_be_read_is_told_and_the_thread_lives(
 
     data = Damaged()
     viewer.add_image(data, **LIMITS)
-    until(lambda: "chunk 3/4 is damaged" in dock.controls.ahead_status.value)
+    until(lambda: "chunk 3/4 is damaged" in dock.controls.image.ahead_status.value)
     data.broken = False
     show(viewer, 700, 1000)
     until(lambda: model.encoded > 0)
@@ -229,8 +224,8 @@ def test_a_warning_in_a_worker_thread_reaches_no_slot(
         viewer.add_image(PICTURE, **LIMITS)
         until(lambda: model.encoded > 0)
         box(dock, 718, 1018, 782, 1082)
-        until(lambda: bool(dock._masks) and not dock._engine.busy)
-    assert dock._masks[0].area > 3000
+        until(lambda: bool(dock.annotator.masks) and not dock.engine.busy)
+    assert dock.annotator.masks[0].area > 3000
 
 
 def test_the_contrast_is_that_from_before_until_the_user_says_so(
@@ -238,17 +233,17 @@ def test_the_contrast_is_that_from_before_until_the_user_says_so(
 ) -> None:
     image = viewer.add_image(PICTURE[:300, :300], **LIMITS)
     box(dock, 18, 18, 82, 82)
-    until(lambda: bool(dock._masks) and not dock._engine.busy)
-    first = dock._request.subject
+    until(lambda: bool(dock.annotator.masks) and not dock.engine.busy)
+    first = dock.annotator._request.subject
     image.contrast_limits = (0, 100)
-    until(lambda: not dock.controls.contrast_button.native.isHidden())
-    dock.predict()
-    until(lambda: not dock._engine.busy)
-    assert dock._request.subject == first
-    dock.controls.contrast_button.changed.emit(True)
-    until(lambda: not dock._engine.busy)
-    assert dock._request.subject.limits == ((0.0, 100.0),)
-    until(lambda: dock.controls.contrast_button.native.isHidden())
+    until(lambda: not dock.controls.image.contrast_button.native.isHidden())
+    dock.annotator.predict()
+    until(lambda: not dock.engine.busy)
+    assert dock.annotator._request.subject == first
+    dock.controls.image.contrast_button.changed.emit(True)
+    until(lambda: not dock.engine.busy)
+    assert dock.annotator._request.subject.limits == ((0.0, 100.0),)
+    until(lambda: dock.controls.image.contrast_button.native.isHidden())
 
 
 def test_three_layers_are_seen_as_colours(
@@ -256,15 +251,15 @@ def test_three_layers_are_seen_as_colours(
 ) -> None:
     small = PICTURE[:300, :300]
     layers = [viewer.add_image(small, name=name, **LIMITS) for name in "abc"]
-    dock.controls.image.value = layers[0]
-    dock.controls.green.value = layers[1]
-    dock.controls.blue.value = layers[2]
+    dock.controls.image.image.value = layers[0]
+    dock.controls.image.green.value = layers[1]
+    dock.controls.image.blue.value = layers[2]
     box(dock, 18, 18, 82, 82)
-    until(lambda: bool(dock._masks) and not dock._engine.busy)
-    source = dock._request.subject.source
+    until(lambda: bool(dock.annotator.masks) and not dock.engine.busy)
+    source = dock.annotator._request.subject.source
     assert source.channels == (0, 1, 2)
     assert source.name == "a + b + c"
     viewer.layers.remove(layers[2])
-    assert dock.controls.blue.value is None
-    until(lambda: not dock._engine.busy)
-    assert dock._request.subject.source.channels == (0, 1)
+    assert dock.controls.image.blue.value is None
+    until(lambda: not dock.engine.busy)
+    assert dock.annotator._request.subject.source.channels == (0, 1)

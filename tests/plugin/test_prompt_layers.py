@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -247,6 +248,31 @@ def test_a_shape_that_loses_its_vertices_takes_its_features_along(
     shapes._data_view.remove(0)  # as napari does when a vertex of two is removed
     shapes.events.data(value=shapes.data, action="changed", data_indices=(0,))
     assert heard.changed == [(STROKE,)]
+
+
+def test_what_is_dragged_is_told_every_so_often(
+    prompts: PromptLayers, heard: Heard, qtbot: Any
+) -> None:
+    """Each time is a prediction, and the mouse moves a hundred times a second."""
+    prompts.show((BOX, POINT))
+    event = SimpleNamespace(type="mouse_press")
+    drag = prompts._on_press(prompts.points, event)
+    next(drag)
+    event.type = "mouse_move"
+    for rounds in (1, 2, 3):
+        for _ in range(20):
+            prompts.points._data = prompts.points.data + 0.5  # as napari moves them
+            prompts.points.events.features()
+            next(drag)
+        assert len(heard.dragging) == rounds - 1
+        qtbot.wait(80)
+        assert len(heard.dragging) == rounds
+    assert heard.dragging[-1] == (BOX, item("point", (42, 52)))
+    event.type = "mouse_release"
+    assert list(drag) == []
+    assert heard.changed == []  # that is told with the event of the whole move
+    prompts.points.events.data(value=prompts.points.data, action="changed", data_indices=(0,))
+    assert heard.changed == [(BOX, item("point", (42, 52)))]
 
 
 # On planes

@@ -92,10 +92,22 @@ def test_the_threshold_is_on_the_logits_of_the_mode(seg: Segmenter, mode: Any) -
     np.testing.assert_array_equal(mask.full(NOISE.shape)[y : y + h, x : x + w], expected)
 
 
-def test_a_threshold_far_below_takes_everything_in(seg: Segmenter) -> None:
-    mask = seg.predict(box=(20, 30, 90, 120), threshold=-60)
+def test_a_threshold_far_below_finds_what_is_far_below() -> None:
+    """The part of a window that may be in the mask is chosen by the threshold, too."""
+    seg = looking(np.zeros((512, 512), np.uint8))
+    box = (200, 200, 299, 299)
+    mask = seg.predict(box=box, threshold=-30)
+    beyond = (30 + 4) / mask.window.scale  # where the stand-in's logits are as low as that
+    np.testing.assert_allclose(mask.bbox[:2], 200 - beyond, atol=2)
+    np.testing.assert_allclose(mask.bbox[2:], 300 + beyond, atol=2)
     assert mask.data.all()
-    assert mask.data.shape == mask.window.shape
+
+
+def test_a_mask_keeps_its_own_logits_and_not_those_of_the_batch(seg: Segmenter) -> None:
+    for mask in seg.predict_many([Prompts(box=(20, 30, 90, 120 + i)) for i in range(3)]):
+        assert mask.low_res_sam.base is None
+        assert mask.low_res_hq is not None
+        assert mask.low_res_hq.base is None
 
 
 def test_a_threshold_of_an_exact_box_is_counted_from_where_the_mask_fills_it() -> None:

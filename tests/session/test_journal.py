@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -191,13 +192,24 @@ def test_one_process_writes_a_journal(tmp_path: Path) -> None:
     journal = Journal.create(path, header(memory()))
     journal.append(DO)
     assert in_use(path)
-    with pytest.raises(HQSAMError, match="another process is at work"):
+    with pytest.raises(HQSAMError, match="another window works in this journal"):
         Journal.open(path)
     journal.close()
     assert not in_use(path)
     journal = Journal.open(path)
     assert in_use(path)
     journal.close()
+
+
+def test_it_may_be_opened_in_one_thread_and_closed_in_another(tmp_path: Path) -> None:
+    path = tmp_path / "a.journal"
+    fill(path, 1)
+    with ThreadPoolExecutor(1) as pool:
+        journal = pool.submit(Journal.open, path).result()
+    journal.append({**DO, "n": 1})
+    assert in_use(path)
+    journal.close()
+    assert not in_use(path)
 
 
 def test_a_failed_open_holds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import errno
+import subprocess
+import sys
 from io import FileIO
 from pathlib import Path
 
@@ -47,7 +49,7 @@ class Heard:
         return said
 
 
-def test_a_commit_writes_pixels_keeps_all_about_the_object_and_clears_the_prompts() -> None:
+def test_a_commit_writes_pixels_keeps_all_about_the_object_and_takes_its_prompts() -> None:
     s = Session(memory())
     prompts = (box_prompt((2, 3, 5, 7)),)
     s.set_prompts(prompts)
@@ -62,6 +64,16 @@ def test_a_commit_writes_pixels_keeps_all_about_the_object_and_clears_the_prompt
     expected[0, 2:6, 3:8] = 1
     np.testing.assert_array_equal(array(s.labels), expected)
     assert s.can_undo == "commit of object 1"
+
+
+def test_prompts_that_no_object_was_made_from_stay() -> None:
+    s = Session(memory())
+    here, there = box_prompt((1, 1, 3, 3)), box_prompt((1, 1, 3, 3), z=1)
+    s.set_prompts([here, there])
+    s.commit([new((1, 1, 4, 4), prompts=(here,))])
+    assert s.prompts == (there,)
+    s.undo()
+    assert s.prompts == (here, there)
 
 
 def test_undo_and_redo_go_through_all_steps_and_give_back_prompts() -> None:
@@ -133,7 +145,7 @@ def test_every_step_is_told() -> None:
     assert heard.take() == ["stepped"]
     s.set_prompts([box_prompt((1, 1, 3, 3))])
     assert heard.take() == []
-    s.commit([new((1, 1, 4, 4))])
+    s.commit([new((1, 1, 4, 4), prompts=s.prompts)])
     assert heard.take() == [[1], "prompts", "stepped"]
     s.commit([new((6, 6, 9, 9))])
     assert heard.take() == [[2], "stepped"]
@@ -203,7 +215,8 @@ def test_a_reopened_object_keeps_its_number_its_class_and_its_other_planes() -> 
     s.undo()
     assert (s.prompts, s.editing) == ((box_prompt((8, 8, 9, 9)),), None)
     s.redo()
-    assert s.commit([new((3, 3, 7, 7), z=1), new((8, 8, 9, 9))]) == [1, 2]
+    improved = [new((3, 3, 7, 7), z=1, prompts=prompts), new((8, 8, 9, 9))]
+    assert s.commit(improved) == [1, 2]
     assert (s.prompts, s.editing) == ((), None)
     assert s.can_undo == "correction of 2 objects"
     assert (s.objects[1].class_name, s.objects[1].status) == ("a", "new")
@@ -517,3 +530,14 @@ def test_many_objects_do_not_make_a_step_slower() -> None:
     s.undo()
     s.redo()
     assert Counting.seen == 0
+
+
+def test_a_session_needs_nothing_heavy() -> None:
+    """The dock opens with it."""
+    heavy = {"torch", "zarr", "napari", "qtpy", "scipy", "skimage", "tifffile", "dask"}
+    code = (
+        "import sys, napari_hqsam.session.session, napari_hqsam.session.recovery; "
+        f"print(sorted({heavy!r} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr

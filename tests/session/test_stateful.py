@@ -118,7 +118,9 @@ def masks(draw: st.DrawFn) -> Masks:
     return out
 
 
-new_objects = st.builds(Object, masks(), prompts, st.sampled_from(["", "cell"]))
+new_objects = st.builds(
+    Object, masks(), prompts | st.just((box_prompt((0, 0, 1, 1)),)), st.sampled_from(["", "cell"])
+)
 
 
 class InMemory(RuleBasedStateMachine):
@@ -164,7 +166,7 @@ class InMemory(RuleBasedStateMachine):
         self.next_id = number + 1
         return number
 
-    @rule(items=prompts)
+    @rule(items=prompts | st.just((box_prompt((0, 0, 1, 1)),)))
     def set_prompts(self, items: tuple[PromptItem, ...]) -> None:
         self.session.set_prompts(items)
         if items != self.model.prompts:
@@ -198,7 +200,9 @@ class InMemory(RuleBasedStateMachine):
         assert self.session.commit(new, overlap) == made  # type: ignore[arg-type]
         self.done.append(former)
         self.undone.clear()
-        self.model.prompts, self.model.editing = (), None
+        used = [item for o in objects for item in o.prompts]
+        self.model.prompts = tuple(item for item in self.model.prompts if item not in used)
+        self.model.editing = None
         self.after()
 
     @rule(box=boxes, z=planes, value=st.sampled_from([0, 1, 2, 3, 7, 60]))
@@ -413,7 +417,7 @@ class OnDisk(InMemory):
 
 QUICK = settings(
     deadline=None,
-    max_examples=25,
+    max_examples=40,
     stateful_step_count=25,
     suppress_health_check=[HealthCheck.too_slow],
 )

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import platformdirs
 
 from napari_hqsam.errors import HQSAMError
 from napari_hqsam.plugin.layers import spatial_shape
+from napari_hqsam.weights import data_dir
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,8 +34,8 @@ def needs_store(shape: Sequence[int]) -> bool:
 
 
 def labels_folder() -> Path:
-    """Where new stores are made."""
-    return platformdirs.user_data_path("napari-hqsam") / "labels"
+    """Where new stores are made: in the user's data folder."""
+    return data_dir() / "labels"
 
 
 def create_store(image: Layer, place: Path | None = None) -> LabelStore:

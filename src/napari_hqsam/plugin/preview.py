@@ -52,7 +52,8 @@ class Preview:
     @property
     def shown(self) -> bool:
         """Whether masks are on show."""
-        return self.layer is not None and bool(self.layer.visible)
+        layer = self.layer
+        return layer is not None and layer in self._viewer.layers and bool(layer.visible)
 
     def prepare(self, image: Image) -> Labels:
         """The layer for masks of an image, hidden until there are some."""

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["POINTS", "SHAPES", "PromptLayers", "Tool"]
 
 POINTS, SHAPES = "HQ-SAM points", "HQ-SAM shapes"
-BOXES = SHAPES
 
 # In pixels of the screen.
 _POINT, _LINE = 12.0, 2.0

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hqsam.segmentation.mask import Mask
+if TYPE_CHECKING:
+    from napari_hqsam.segmentation.mask import Mask
 
 # Pixels of the low-res logits, of 4 model pixels each: half of that is what the two differ by where
 # both are right, twice as much tells little more.

@@ -1,7 +1,7 @@
 """The journal of a session: every step on disk before it is in the labels.
 
-A text file, one JSON object a line, the first one the `Header`. The lines have checksums, so that
-what a power cut has torn or a disk has damaged is noticed; there the journal ends.
+One JSON object a line, the first one the `Header`. The lines have checksums, so that what a power
+cut has torn or a disk has damaged is noticed; there the journal ends.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -20,12 +20,13 @@ from napari_hqsam.labels.label_array import LabelArray
 from napari_hqsam.session.header import FORMAT, Header
 from napari_hqsam.session.line import read_line, whole_lines, write_line
 from napari_hqsam.session.start import copy_all, write_snapshot
-from napari_hqsam.storage import exclusive, write_mark
+from napari_hqsam.storage import write_mark
 
 SUFFIX = ".journal"
 TURNS = ("do", "undo", "redo")
 """The kinds of records that are steps."""
 
+_STEPS = tuple(b'{"kind":"%s"' % kind.encode() for kind in TURNS)
 _LONGEST_HEADER = 2**22
 
 
@@ -48,9 +49,9 @@ class Journal:
     header : Header
     """
 
-    def __init__(self, path: Path, header: Header, held: ExitStack) -> None:
+    def __init__(self, path: Path, header: Header, lock: ExitStack) -> None:
         self.path, self.header = path, header
-        self._held = held
+        self._lock = lock
         self._waiting: list[bytes] = []
         self._end = self._crc = self._steps = 0
         for body, end, crc in whole_lines(path):
@@ -65,12 +66,10 @@ class Journal:
         Parameters
         ----------
         place : pathlib.Path or None
-            A file ``.journal`` to make, or a folder to make one in. By default the folder of the
-            image in `journals_folder`.
+            A file ``.journal``, or a folder; by default that of the image in `journals_folder`.
         header : Header
         labels : LabelArray, optional
-            Those that the header is of. What is in memory, and not empty, is kept beside the
-            journal.
+            Those that the header is of; kept beside the journal if they are lost otherwise.
 
         Raises
         ------
@@ -83,16 +82,16 @@ class Journal:
             path = path / f"{moment} {secrets.token_hex(2)}{SUFFIX}"
         if header.start == "snapshot" and labels is None:
             raise ValueError("the labels that the session begins with are needed")
-        with ExitStack() as held:
+        with ExitStack() as lock:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                held.enter_context(exclusive(_lock(path), str(path), timeout=0))
+                lock.enter_context(_locked(path))
                 if path.exists():
                     raise HQSAMError(f"{path}: exists already; choose another name for the journal")
                 if header.start == "snapshot" and labels is not None:
                     write_snapshot(snapshot_path(path), copy_all(labels))
                 write_mark(path, write_line({"kind": "begin", **header.to_json()}, 0)[0])
-                journal = cls(path, header, held.pop_all())
+                journal = cls(path, header, lock.pop_all())
             except OSError as error:
                 raise HQSAMError(
                     f"{path}: the journal cannot be written ({error.strerror or error}); choose "
@@ -112,10 +111,10 @@ class Journal:
             If another process writes it, or it is no journal that this version can read.
         """
         header = read_header(path)
-        with ExitStack() as held:
+        with ExitStack() as lock:
             try:
-                held.enter_context(exclusive(_lock(path), str(path), timeout=0))
-                journal = cls(path, header, held.pop_all())
+                lock.enter_context(_locked(path))
+                journal = cls(path, header, lock.pop_all())
             except OSError as error:
                 raise HQSAMError(_unreadable(path, error)) from error
             with ExitStack() as failed:
@@ -170,7 +169,7 @@ class Journal:
             self.flush()
         finally:
             self._file.close()
-            self._held.close()
+            self._lock.close()
             if not self._steps:
                 remove(self.path)
 
@@ -255,7 +254,7 @@ def snapshot_path(path: Path) -> Path:
 
 def remove(path: Path) -> None:
     """Delete a journal and what lies beside it; what the disk refuses stays."""
-    for place in (snapshot_path(path), path, _lock(path)):
+    for place in (snapshot_path(path), path, _lock_path(path)):
         with suppress(OSError):
             place.unlink(missing_ok=True)
 
@@ -263,18 +262,37 @@ def remove(path: Path) -> None:
 def in_use(path: Path) -> bool:
     """Whether a living process writes that journal."""
     try:
-        with exclusive(_lock(path), str(path), timeout=0):
+        with _locked(path):
             return False
     except HQSAMError:
         return True
 
 
-def _lock(path: Path) -> Path:
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a journal; the lock of a dead process stops nobody."""
+    import filelock
+
+    # it may be let go of by another thread than the one that took it
+    lock = filelock.FileLock(_lock_path(path), timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise HQSAMError(f"{path}: another window works in this journal; close it first") from None
+    except NotImplementedError:
+        raise HQSAMError(f"{path}: this disk has no file locks; use a local disk") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _lock_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.lock")
 
 
 def _is_step(body: bytes) -> bool:
-    return body.startswith(tuple(b'{"kind":"%s"' % kind.encode() for kind in TURNS))
+    return body.startswith(_STEPS)
 
 
 def _unreadable(path: Path, error: OSError) -> str:

@@ -112,6 +112,7 @@ class Ledger:
 
     def mark_saved(self, path: str | PathLike[str]) -> None:
         """Note that what is there now was saved to `path`."""
+        self._check_open()
         now = datetime.now(UTC).replace(microsecond=0)
         self._append({"kind": "saved", "path": fspath(path), "time": now.isoformat()})
         self._history.turns.mark_saved(now)

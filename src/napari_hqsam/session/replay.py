@@ -22,6 +22,7 @@ from napari_hqsam.session.journal import (
     snapshot_path,
 )
 from napari_hqsam.session.start import fill, highest, read_snapshot
+from napari_hqsam.session.tiles import TiledLabels
 
 Progress = Callable[[int, int], None]
 """Takes the steps that are done, and how many there are."""
@@ -78,13 +79,17 @@ def replay(
     if header.start == "store" and last < total:
         # what the labels were is known only from what they became
         _rewind(path, labels, last)
-    history = History(labels, next_id)
+    # on disk most steps are there already: each tile is read once, and written if it is different
+    tiled = TiledLabels(labels)
+    history = History(tiled, next_id)
     done = 0
     for record in _records(path, last):
         _turn(path, header, history, record)
         done += record["kind"] in TURNS
         if progress is not None:
             progress(done, last)
+    tiled.flush()
+    history.labels = labels
     return history
 
 
@@ -111,13 +116,15 @@ def _fill_from_store(path: Path, header: Header, labels: LabelArray) -> None:
 def _rewind(path: Path, labels: LabelArray, steps: int) -> None:
     """Take labels that are as a journal has left them back to where they were after some steps."""
     header = read_header(path)
-    history = History(labels)
+    tiled = TiledLabels(labels)
+    history = History(tiled)
     turns = [_turn(path, header, history, record) for record in read_records(path)]
     kept = sum(1 for _ in _records(path, steps))
     for turn in reversed(turns[kept:]):
         if turn is not None:
             action, back = turn
-            write_edits(labels, action.edits, back=not back)
+            write_edits(tiled, action.edits, back=not back)
+    tiled.flush()
 
 
 def _records(path: Path, steps: int) -> Iterator[dict[str, Any]]:

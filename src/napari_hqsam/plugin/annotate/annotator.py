@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
 from napari_hqsam.errors import HQSAMError
+from napari_hqsam.plugin.annotate.drawn_prompts import DrawnPrompts
 from napari_hqsam.plugin.annotate.status_line import HINT
 from napari_hqsam.plugin.plane import displayed_plane
-from napari_hqsam.plugin.prompt_layers import PromptLayers, Tool
-from napari_hqsam.plugin.request import Request, corrected
+from napari_hqsam.plugin.request import corrected
 from napari_hqsam.session.prompt import PromptItem, group
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
 
     from napari_hqsam.labels.plane import ArrayPlane
+    from napari_hqsam.plugin.annotate.asking import Asking
     from napari_hqsam.plugin.annotate.controls import Controls
     from napari_hqsam.plugin.annotate.destination import Destination
     from napari_hqsam.plugin.annotate.sessions import Sessions
     from napari_hqsam.plugin.annotate.subjects import Subjects
     from napari_hqsam.plugin.engine import Engine
     from napari_hqsam.plugin.preview import Preview
+    from napari_hqsam.plugin.prompt_layers import PromptLayers, Tool
+    from napari_hqsam.plugin.request import Request
     from napari_hqsam.segmentation import Mask
 
 
@@ -41,26 +44,22 @@ class Annotator:
     preview : Preview
     sessions : Sessions
     destination : Destination
+    asking : Asking
 
     Attributes
     ----------
-    prompts : PromptLayers or None
-        None until a tool is used.
+    drawn : DrawnPrompts
     masks : list of Mask
         Those on show, one for each prompted object.
-
     destination : Destination
 
     Signals
     -------
     failed(str)
         One line for the user.
-    layers_made(list of Layer)
-        The prompt layers are there.
     """
 
     failed = Signal(str)
-    layers_made = Signal(list)
 
     def __init__(
         self,
@@ -71,21 +70,28 @@ class Annotator:
         preview: Preview,
         sessions: Sessions,
         destination: Destination,
+        asking: Asking,
     ) -> None:
         self._viewer, self._controls, self._subjects = viewer, controls, subjects
         self._engine, self._preview = engine, preview
         self._sessions, self.destination = sessions, destination
-        self.prompts: PromptLayers | None = None
-        self._prompted: Image | None = None
+        self._asking = asking
+        self.drawn = DrawnPrompts(viewer, self._image, preview, sessions, destination)
         self.masks: list[Mask] = []
         self._shown: Request | None = None  # what the masks answer
         self._request: Request | None = None  # what was asked last
         self._items: list[tuple[PromptItem, ...]] = []  # of each object of that
         self._plane: ArrayPlane | None = None
         self._candidate = self._candidates = 0
-        self._taking = False
-        sessions.prompts_changed.connect(self._show_prompts)
-        sessions.switched.connect(lambda _session: self._show_prompts())
+        self.drawn.changed.connect(self._on_prompts)
+        self.drawn.shown.connect(self._on_shown)
+        self.drawn.dragging.connect(self.predict)
+        self.drawn.failed.connect(lambda line: self.failed.emit(line))
+
+    @property
+    def prompts(self) -> PromptLayers | None:
+        """The layers that prompts are drawn in; None until a tool is used."""
+        return self.drawn.layers
 
     # What the user does
 
@@ -94,7 +100,7 @@ class Annotator:
         if self._controls.image.image.value is None:
             self.failed.emit("open an image first")
             return
-        self.prompt_layers().use(tool)
+        self.drawn.make().use(tool)
 
     def predict(self, items: Sequence[PromptItem] | None = None) -> None:
         """Ask for the masks of the prompts on the plane on display; the preview follows.
@@ -117,29 +123,19 @@ class Annotator:
             if not grouped:
                 self.forget()
                 return
-            subject, index = self._subjects.of(image, plane)
             prompts = tuple(p for p, _ in grouped)
-            for p in prompts:
-                p.check_inside(subject.source.yx_shape())
+            request = self._asking.request(
+                image,
+                plane,
+                prompts,
+                corrected(self._shown, self.masks, plane, prompts),
+                self._candidate,
+            )
         except HQSAMError as error:
             self.failed.emit(str(error))
             return
-        c = self._controls.masks
         self._items = [each for _, each in grouped]
-        self._request = Request(
-            subject,
-            prompts,
-            plane,
-            index,
-            c.mode_name,
-            corrected(self._shown, self.masks, plane, prompts),
-            threshold=float(c.threshold.value),
-            candidate=self._candidate if len(prompts) == 1 else 0,
-            multimask=len(prompts) == 1,
-            fill_holes=bool(c.fill_holes.value),
-            min_size=int(c.min_size.value),
-            keep_to_box=bool(c.keep_to_box.value),
-        )
+        self._request = request
         self._controls.status.show_busy(True)
         self._engine.request(self._request)
 
@@ -173,6 +169,8 @@ class Annotator:
             )
             return
         try:
+            if self.prompts is not None:  # perhaps drawn when other labels were chosen
+                self.drawn.hand_over(image, self.prompts.items())
             told = self.destination.commit(image, self._shown, self.masks, self._items)
         except HQSAMError as error:
             self.failed.emit(str(error))
@@ -183,8 +181,8 @@ class Annotator:
         """Remove the prompts of this plane, and the preview."""
         self._engine.cancel()
         if self.prompts is not None and self.prompts.alive and self._plane is not None:
-            self._take(tuple(i for i in self.prompts.items() if i.plane != self._plane))
-            self._show_prompts()
+            self.drawn.take(tuple(i for i in self.prompts.items() if i.plane != self._plane))
+            self.drawn.show()
         self._controls.status.say(HINT)
 
     def from_label(self, number: int) -> None:
@@ -206,7 +204,15 @@ class Annotator:
         except HQSAMError as error:
             self.failed.emit(str(error))
             return
-        self._show_prompts()
+        self.drawn.show()
+
+    def hovered(self, here: Callable[[], tuple[Image, Request] | None]) -> Any:
+        """What `here` gives, if no prompt is pending on this plane."""
+        image = self._image()
+        if image is None or self.masks or self._request is not None:
+            return None
+        self._preview.prepare(image)
+        return here()
 
     # What happens then
 
@@ -227,27 +233,11 @@ class Annotator:
 
     def leave_image(self) -> None:
         """Another image is chosen: its prompt layers go, they would lie in the wrong place."""
-        if self.prompts is not None and self._prompted is not self._controls.image.image.value:
+        if self.drawn.elsewhere:
             self._engine.cancel()
             self.forget()
-            self.prompts.remove()
+            self.drawn.remove()
             self._preview.remove()
-            self.prompts = self._prompted = None
-
-    def prompt_layers(self) -> PromptLayers:
-        """The layers that prompts are drawn in, made if they are not there."""
-        image = self._image()
-        assert image is not None
-        if self.prompts is None or not self.prompts.alive or self._prompted is not image:
-            if self.prompts is not None:
-                self.prompts.remove()
-            self._preview.prepare(image)
-            self.prompts, self._prompted = PromptLayers(self._viewer, image), image
-            self.prompts.changed.connect(self._on_prompts)
-            self.prompts.dragging.connect(self.predict)
-            self.layers_made.emit([self.prompts.points, self.prompts.shapes])
-            self._show_prompts()
-        return self.prompts
 
     def layer_removed(self, layer: Layer) -> None:
         """The user has deleted a layer; if it is the preview or held prompts, they go."""
@@ -256,10 +246,9 @@ class Annotator:
             self.forget()
         elif self.prompts is not None and self.prompts.owns(layer):
             self._engine.cancel()
-            prompts, self.prompts = self.prompts, None
-            prompts.remove()
+            self.drawn.remove()
             self.forget()
-            self._take(())
+            self.drawn.take(())
 
     def on_answer(self, request: Request, masks: list[Mask]) -> None:
         """Show the masks of the newest request."""
@@ -267,6 +256,9 @@ class Annotator:
         if image is None or request is not self._request:
             return
         self.masks, self._shown = masks, request
+        if not request.multimask:
+            self._candidates = 0
+            self._controls.masks.show_candidate(0, [])
         self._preview.show(image, request.plane, masks)
         self._controls.status.show_device()
         self._controls.status.show_masks(masks)
@@ -279,33 +271,11 @@ class Annotator:
 
     def _on_prompts(self) -> None:
         """The user has drawn, moved or deleted a prompt."""
-        if self.prompts is None:
-            return
         self._candidate = 0
-        self._take(self.prompts.items())
         self.predict()
 
-    def _take(self, items: tuple[PromptItem, ...]) -> None:
-        """Let the session know of the prompts; a step that can be undone."""
-        image = self._image()
-        if image is None:
-            return
-        self._taking = True  # what begins with these prompts does not take them away
-        try:
-            self.destination.session(image).set_prompts(items)
-        except HQSAMError as error:
-            self.failed.emit(str(error))
-        finally:
-            self._taking = False
-
-    def _show_prompts(self) -> None:
-        """Draw the prompts that the session has, after undo and the like."""
-        session = self._sessions.current
-        pending = () if session is None else session.prompts
-        if self._taking or self._image() is None or (self.prompts is None and not pending):
-            return
-        layers = self.prompt_layers()
-        layers.show(pending)
+    def _on_shown(self) -> None:
+        """Other prompts are on show than those that were asked about."""
         self.forget()
         self.predict()
 

@@ -10,7 +10,6 @@ from napari_hqsam.errors import HQSAMError
 from napari_hqsam.labels.objects import PlaneMask
 from napari_hqsam.labels.plane import ArrayPlane
 from napari_hqsam.plugin.plane import displayed_plane
-from napari_hqsam.segmentation.uncertainty import boundary_uncertainty
 from napari_hqsam.session.record import NewObject
 
 if TYPE_CHECKING:
@@ -107,6 +106,8 @@ class Destination:
         HQSAMError
             If nothing could be written; the prompts are kept.
         """
+        from napari_hqsam.segmentation.uncertainty import boundary_uncertainty
+
         session = self.session(image)
         plane = self.plane(image, request.plane)
         name = self._controls.labels.class_name.value.strip()
@@ -148,6 +149,6 @@ class Destination:
     def _time_point(self, image: Image) -> tuple[int, ...] | None:
         """For labels of one time point: where that is along the first axis."""
         control = self._controls.labels.time
-        if not control.visible or control.value == "all" or image.ndim < 4:
+        if control.value == "all" or image.ndim < 4:
             return None
         return displayed_plane(self._viewer, image).index[:1]

@@ -163,7 +163,8 @@ class ExportTab(QWidget):
         self.progress.setValue(round(1000 * done / total) if total else 0)
 
     def _on_done(self, path: Path) -> None:
-        self.status.setText(f"Written: {path}")
+        self.status.setText(f"Written: {path.name}")
+        self.status.setToolTip(str(path))
         if self._export is not None:
             for line in self._export.warnings:
                 show_warning(f"HQ-SAM: {line}")

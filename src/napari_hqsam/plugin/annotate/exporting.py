@@ -72,7 +72,9 @@ class Exporting:
             parameters["journal"] = str(journal.path)
         return Export(
             list(session.objects.values()) if session is not None and listed else None,
-            np.array(labels.data) if large is None else large.store,
+            np.array(labels.data[0] if labels.multiscale else labels.data)
+            if large is None
+            else large.store,
             grid,
             source,
             str(self._controls.image.model.value),
@@ -89,6 +91,8 @@ class Exporting:
         if image is None:
             raise HQSAMError("open the image first whose objects these are")
         session = self._destination.session(image)
+        if session.editing is not None:  # the first of them would take its place
+            raise HQSAMError(f"object {session.editing} is being corrected: commit it, or undo")
         labels = self._controls.labels.labels.value
         about = calibration(image if labels is None else labels)
         grid = Grid(about.axes, session.labels.shape, about.scale, about.units, path.name)
@@ -104,7 +108,7 @@ class Exporting:
         return f"{len(numbers)} of {len(found)} objects taken in from {path.name}."
 
     def _on_written(self, path: Path, _export: Export) -> None:
-        """A label image of all is a save."""
+        """What holds all objects is a save; measurements are not."""
         session = self._sessions.current
-        if session is not None and path.suffix.lower() in (".tif", ".tiff", ".zarr"):
+        if session is not None and path.suffix.lower() not in (".csv", ".zip"):
             session.mark_saved(path)

@@ -19,10 +19,17 @@ class KeyBindings:
     ----------
     actions : mapping of str to callable
         What can be done, by name.
+    leaves : callable
+        Whether an action, by name, is left to what napari itself has bound to its key, in the
+        viewer or on the layer that is given.
     """
 
-    def __init__(self, actions: Mapping[str, Callable[[], Any]]) -> None:
-        self._actions = actions
+    def __init__(
+        self,
+        actions: Mapping[str, Callable[[], Any]],
+        leaves: Callable[[str, Any], bool] = lambda _action, _where: False,
+    ) -> None:
+        self._actions, self._leaves = actions, leaves
         self._keys: dict[str, KeyBinding] = {}
         self._bound: list[tuple[Any, KeyBinding, Any]] = []
 
@@ -58,7 +65,8 @@ class KeyBindings:
 
     def _pressed(self, action: str, key: KeyBinding) -> Callable[[Any], None]:
         def press(where: Any) -> None:
-            own = _own(where, key) if _is_drawing(where) else None
+            left = _is_drawing(where) or self._leaves(action, where)
+            own = _own(where, key) if left else None
             if own is None:
                 self._actions[action]()
             else:  # such as Enter, which ends a polygon

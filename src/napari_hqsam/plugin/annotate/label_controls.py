@@ -78,7 +78,7 @@ class LabelControls:
 
     def show_large(self, large: LargeLabels | None) -> None:
         """Say where labels are kept that are too large for one layer, and whether to paint here."""
-        if self.copy_button.visible:
+        if not self.copy_button.native.isHidden():  # `visible` is false in a tab that is not open
             return
         self.kept.visible = large is not None
         if large is not None:
@@ -88,6 +88,8 @@ class LabelControls:
 
     def show_problem(self, problem: str | None) -> None:
         """Say why the chosen layer cannot be edited, and offer a copy; None if it can."""
+        if problem is None and not self.copy_button.native.isHidden():
+            self.kept.visible = False
         self.copy_button.visible = problem is not None
         if problem is not None:
             self.kept.visible = True

@@ -126,7 +126,7 @@ class LabelLayers:
             data = labels.data
             if labels.multiscale:
                 return f"{labels.name} is a pyramid, which cannot be edited"
-            if not isinstance(data, np.ndarray) and not hasattr(data, "store"):
+            if not isinstance(data, np.ndarray) and not _is_zarr(data):
                 return f"{labels.name} is read from elsewhere ({type(data).__name__})"
             if isinstance(data, np.ndarray) and not data.flags.writeable:
                 return f"{labels.name} is read-only"
@@ -240,3 +240,8 @@ class LabelLayers:
         self._large.append(large)
         large.undo_pressed.connect(lambda: self.undo_pressed.emit())
         large.failed.connect(lambda line: self.failed.emit(line))
+
+
+def _is_zarr(data: Any) -> bool:
+    """Whether it is an array that can be written piece by piece."""
+    return type(data).__module__.partition(".")[0] == "zarr"

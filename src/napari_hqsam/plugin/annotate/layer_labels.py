@@ -63,8 +63,11 @@ class LayerLabels:
         if len(y) == 0:
             return
         values = np.asarray(pixels)[y, x].astype(self.dtype)
+        staged = self.layer._staged_history
         with self._own():
+            before = len(staged)
             self.layer.data_setitem(plane.pixels(y + y0, x + x0), values)
+            del staged[before:]  # no part of a stroke that is being drawn
 
     def close(self) -> None:
         """Listen no more."""
@@ -94,23 +97,19 @@ def _edits(data: Any, atoms: list[Any]) -> Iterator[tuple[ArrayPlane, Patch]]:
     Parameters
     ----------
     data : array
-        As it is after the stroke.
+        As it is after the stroke, or just before its last pixels are written.
     atoms : list
         napari's record of it: for each step the region and mask, or the indices, of the pixels
-        that changed, and what they were before.
+        that changed, and, last, what they were before and what they are then.
     """
     boxes = np.array([_box(atom, data.shape) for atom in atoms])
     low, high = boxes[:, 0].min(axis=0), boxes[:, 1].max(axis=0)
-    after = np.asarray(data[tuple(map(slice, low, high))])
+    after = np.array(data[tuple(map(slice, low, high))])
     before = after.copy()
     for atom in reversed(atoms):  # a pixel may have been changed more than once
-        if hasattr(atom, "slice_key"):
-            (start, stop) = _box(atom, data.shape)
-            part = before[tuple(map(slice, start - low, stop - low))]
-            part[... if atom.mask is None else atom.mask] = atom.old_values
-        else:
-            indices, old, _ = atom
-            before[tuple(np.asarray(i) - o for i, o in zip(indices, low, strict=True))] = old
+        _put(before, low, atom, atom[-2])
+    for atom in atoms:  # some tools tell of a change before they write it
+        _put(after, low, atom, atom[-1])
     # The plane that the stroke lies in; a stroke through a volume lies in several.
     i, j = sorted(np.argsort(high - low, kind="stable")[-2:].tolist())
     others = [axis for axis in range(data.ndim) if axis not in (i, j)]
@@ -122,6 +121,16 @@ def _edits(data: Any, atoms: list[Any]) -> Iterator[tuple[ArrayPlane, Patch]]:
         if patch is not None:
             at = tuple(int(low[axis]) + n for axis, n in zip(others, index, strict=True))
             yield ArrayPlane((i, j), at), patch
+
+
+def _put(part: NDArray[Any], low: NDArray[Any], atom: Any, values: Any) -> None:
+    """Give the pixels of an atom these values, in a part of the labels that begins at `low`."""
+    if hasattr(atom, "slice_key"):
+        start, stop = _box(atom, tuple((low + part.shape).tolist()))
+        region = part[tuple(map(slice, start - low, stop - low))]
+        region[... if atom.mask is None else atom.mask] = values
+    else:
+        part[tuple(np.asarray(i) - o for i, o in zip(atom[0], low, strict=True))] = values
 
 
 def _box(atom: Any, shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any]]:

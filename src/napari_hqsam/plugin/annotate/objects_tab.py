@@ -16,6 +16,8 @@ from napari_hqsam.plugin.label_folder import layer_axes
 from napari_hqsam.plugin.objects import LayerFeatures, ObjectsWidget, with_features
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari.components import ViewerModel
     from napari.layers import Labels
 
@@ -53,6 +55,7 @@ class ObjectsTab:
         self._listed: WeakSet[Session] = WeakSet()
         self._features: LayerFeatures | None = None
         self._to_cut = 0
+        self._then: tuple[Session, Callable[[], object]] | None = None  # once it is listed
         self.widget = ObjectsWidget()
         self._cut = CutLine(viewer)
         self._listing = Listing()
@@ -69,6 +72,14 @@ class ObjectsTab:
     def is_listed(self, session: Session) -> bool:
         """Whether all objects that the labels held at the beginning are known."""
         return session in self._listed
+
+    def once_listed(self, do: Callable[[], object]) -> None:
+        """Do something as soon as all objects of the current session are known."""
+        session = self._sessions.current
+        if session is None or self.is_listed(session):
+            do()
+        else:
+            self._then = (session, do)
 
     def reopen(self, number: int) -> None:
         """Go on with an object: show it, and make its prompts the pending ones."""
@@ -114,6 +125,9 @@ class ObjectsTab:
         if labels is not None:
             session.adopt(with_features(found, labels.features))
             self._listed.add(session)
+            if self._then is not None and self._then[0] is session is self._sessions.current:
+                (_, do), self._then = self._then, None
+                do()
 
     def _go_to(self, number: int) -> None:
         session = self._sessions.current

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from qtpy.QtWidgets import QApplication, QProgressDialog
 from napari_hqsam.errors import HQSAMError
 from napari_hqsam.images.files import open_file
 from napari_hqsam.labels.export import write_labels
+from napari_hqsam.labels.plane import ArrayPlane
 from napari_hqsam.plugin.annotate.objects_tab import calibration
 from napari_hqsam.plugin.label_folder import STORE
 from napari_hqsam.plugin.next_image import NextImageWidget
@@ -20,13 +22,13 @@ from napari_hqsam.plugin.reader import layers_of
 from napari_hqsam.plugin.task import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from napari.components import ViewerModel
 
     from napari_hqsam.plugin.annotate.controls import Controls
     from napari_hqsam.plugin.annotate.label_layers import LabelLayers
     from napari_hqsam.plugin.annotate.sessions import Sessions
+    from napari_hqsam.plugin.annotate.subjects import Subjects
+    from napari_hqsam.plugin.engine import Engine
 
 _PATIENCE_MILLISECONDS = 200
 
@@ -40,10 +42,9 @@ class Pictures:
     controls : Controls
     layers : LabelLayers
     sessions : Sessions
-    encode_ahead : callable
-        Has an Image layer encoded that is not in the viewer yet; returns at once.
-    idle : callable
-        Whether nothing is being computed.
+    subjects : Subjects
+    engine : Engine
+        Encodes the next ones.
 
     Attributes
     ----------
@@ -56,15 +57,17 @@ class Pictures:
         controls: Controls,
         layers: LabelLayers,
         sessions: Sessions,
-        encode_ahead: Callable[[Image], object],
-        idle: Callable[[], bool],
+        subjects: Subjects,
+        engine: Engine,
     ) -> None:
         self._viewer, self._controls = viewer, controls
         self._layers, self._sessions = layers, sessions
-        self._encode_ahead = encode_ahead
+        self._subjects, self._engine = subjects, engine
         self._shown: list[Layer] = []
         self._prepared: dict[Path, list[Layer]] = {}
-        self.widget = NextImageWidget(self._open, self._save, self._prepare, idle)
+        self.widget = NextImageWidget(
+            self._open, self._save, self._prepare, lambda: not engine.busy
+        )
         layers.store_place = self._store_place
 
     def close(self) -> None:
@@ -76,7 +79,7 @@ class Pictures:
         """Show an image and its labels; what was shown before goes."""
         fresh = self._prepared.pop(path, None) or _layers(path)
         kept = self.widget.labels(path)
-        fresh += [] if kept is None else _layers(kept)
+        fresh += [] if kept is None else _layers(kept, labels=True)
         old, self._shown = self._shown, fresh
         labels = self._controls.labels.labels.value
         if old and labels is not None and labels not in old:
@@ -119,7 +122,8 @@ class Pictures:
         made = self._prepared[path] = _layers(path)
         for layer in made:
             if isinstance(layer, Image):
-                self._encode_ahead(layer)
+                plane = ArrayPlane((layer.ndim - 2, layer.ndim - 1), (0,) * (layer.ndim - 2))
+                self._engine.prepare(*self._subjects.of(layer, plane))
                 return
 
     def _store_place(self) -> Path | None:
@@ -127,9 +131,11 @@ class Pictures:
         return self.widget.target(large=True)
 
 
-def _layers(path: Path) -> list[Layer]:
+def _layers(path: Path, *, labels: bool = False) -> list[Layer]:
     """The layers of a file, lazily; raises HQSAMError if it is broken."""
     file = open_file(str(path))
+    if labels:  # few files say so of themselves
+        file = replace(file, is_labels=True, rgb=False)
     try:
         made = layers_of(file)
     except HQSAMError:

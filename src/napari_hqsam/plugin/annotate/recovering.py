@@ -9,7 +9,7 @@ from napari.layers import Labels
 from psygnal import Signal
 
 from napari_hqsam.errors import HQSAMError
-from napari_hqsam.labels.label_array import MemoryLabels
+from napari_hqsam.labels.label_array import MemoryLabels, StoreLabels
 from napari_hqsam.plugin.label_folder import STORE
 from napari_hqsam.plugin.layers import crop_transform, insert_above, spatial_shape
 from napari_hqsam.plugin.task import Task
@@ -56,6 +56,7 @@ class Recovering:
         self._viewer, self._bar = viewer, bar
         self._layers, self._sessions = layers, sessions
         self._image: Image | None = None
+        self._source: ImageSource | None = None
         self._next: tuple[Image, ImageSource] | None = None
         self.task = Task()
         self.task.done.connect(self._on_done)
@@ -68,10 +69,14 @@ class Recovering:
         """Offer what there is of an image."""
         if image is self._image:
             return
-        self._image = image
+        self._image, self._source = image, source
         self._bar.offer([])
-        if image is not None and source is not None:
-            self._next = (image, source)
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Offer what there is now: a layer was deleted."""
+        if self._image is not None and self._source is not None:
+            self._next = (self._image, self._source)
             self._look()
 
     def close(self) -> None:
@@ -93,41 +98,23 @@ class Recovering:
         image, header = self._image, chosen.header
         if image is None:
             return
-        if header.store is not None:
-            self._restore_store(image, chosen)
-            return
 
         def work(job: Reporter) -> Any:
-            array = np.zeros(header.shape, dtype=header.dtype)
+            from napari_hqsam.labels.store import LabelStore
+
+            labels: Any
+            if header.store is None:
+                labels = MemoryLabels(np.zeros(header.shape, dtype=header.dtype))
+            else:  # it holds most of the steps already
+                labels = StoreLabels(LabelStore.open(header.store))
 
             def progress(done: int, total: int) -> None:
                 job.check()
                 job.progress(done, total)
 
-            return image, array, recovery.restore(chosen.path, MemoryLabels(array), progress)
+            return image, labels, recovery.restore(chosen.path, labels, progress)
 
         self.task.start(work)
-
-    def _restore_store(self, image: Image, chosen: Unfinished) -> None:
-        """Labels on disk hold most steps already: there is little to wait for."""
-        from napari_hqsam.labels.store import LabelStore
-
-        assert chosen.header.store is not None
-        try:
-            store = LabelStore.open(chosen.header.store)
-            labels = Labels(
-                list(store.levels) if len(store.levels) > 1 else store.levels[0],
-                name=f"{image.name} objects",
-                metadata={STORE: str(store.path)},
-                **crop_transform(image, (0,) * image.ndim),
-            )
-            insert_above(self._viewer, image, labels)
-            session = recovery.restore(chosen.path, self._layers.array(labels))
-        except HQSAMError as error:
-            self.failed.emit(str(error))
-            return
-        self._sessions.restored(labels, session)
-        self.restored.emit(labels)
 
     def _on_done(self, result: tuple[Any, ...]) -> None:
         if result[0] is not self._image:  # another image by now
@@ -138,18 +125,28 @@ class Recovering:
         else:
             self._show(*result)
 
-    def _show(self, image: Image, array: np.ndarray, session: Session) -> None:
+    def _show(self, image: Image, found: MemoryLabels | StoreLabels, session: Session) -> None:
+        """Make the layer of labels that were restored."""
         start = [0.0] * image.ndim
         header = session.journal.header if session.journal is not None else None
         for axis, at in enumerate((header.extra.get("index") if header else None) or ()):
             start[axis] = at
-        if len(array.shape) != len(spatial_shape(image)):
+        if len(found.shape) != len(spatial_shape(image)):
             self.failed.emit(
-                f"the labels have shape {array.shape}, which does not fit {image.name}"
+                f"the labels have shape {found.shape}, which does not fit {image.name}"
             )
             session.close()
             return
-        labels = Labels(array, name=f"{image.name} objects", **crop_transform(image, start))
+        data: Any
+        metadata: dict[str, str] = {}
+        if isinstance(found, StoreLabels):
+            levels = list(found.store.levels)
+            data = levels if len(levels) > 1 else levels[0]
+            metadata[STORE] = str(found.store.path)
+        else:
+            data = found.array
+        placed = crop_transform(image, start)
+        labels = Labels(data, name=f"{image.name} objects", metadata=metadata, **placed)
         insert_above(self._viewer, image, labels)
         session.move_to(self._layers.array(labels))
         self._sessions.restored(labels, session)

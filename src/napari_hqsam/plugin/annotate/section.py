@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from magicgui.widgets import Container
-from qtpy.QtWidgets import QComboBox
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QScrollArea, QWidget
 from superqt import QCollapsible
 
 
@@ -61,3 +62,13 @@ class Fold(QCollapsible):
         for widget in widgets:
             self.addWidget(getattr(widget, "native", widget))
         self.collapse(animate=False)
+
+
+def scrolled(page: QWidget) -> QScrollArea:
+    """A page that can be scrolled where the screen is small."""
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QScrollArea.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setWidget(page)
+    return area

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -16,6 +17,7 @@ from napari_hqsam.plugin.layers import spatial_shape
 from napari_hqsam.session.fingerprint import Fingerprint
 from napari_hqsam.session.header import Header
 from napari_hqsam.session.journal import Journal
+from napari_hqsam.session.recovery import discard
 from napari_hqsam.session.session import Session
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from napari_hqsam.plugin.annotate.label_layers import LabelLayers
     from napari_hqsam.plugin.annotate.subjects import Subjects
+    from napari_hqsam.session.prompt import PromptItem
 
 
 class Sessions:
@@ -64,6 +67,7 @@ class Sessions:
         self._layers, self._subjects = layers, subjects
         self._of: WeakKeyDictionary[Labels, Session] = WeakKeyDictionary()
         self._pending: Session | None = None
+        self._index: tuple[int, ...] | None = None  # the time point that it is for
         self.current: Session | None = None
         self.kept: datetime | None = None
         self._relayed: list[tuple[Any, Callable[..., None]]] = []
@@ -101,15 +105,22 @@ class Sessions:
             labels = new()
             self.made.emit(labels)
         found = self._pending if labels is None else self._of.get(labels)
+        prompts: tuple[PromptItem, ...] = ()
+        if labels is None and index != self._index:
+            found = None  # the one that waits is for another time point
         if found is None:
+            if self._pending is not None:  # its prompts go where their object will go
+                prompts = self._pending.prompts
+                self._drop_pending()
             array: Any
             if labels is None:
                 array = PendingLabels(shape, lambda: self._make(new))
             else:
                 array = self._layers.array(labels)
             found = Session(array, self._journal(image, array, index))
+            found.set_prompts(prompts)
             if labels is None:
-                self._pending = found
+                self._pending, self._index = found, index
             else:
                 self._adopt(labels, found)
             self.began.emit(found, labels)
@@ -130,13 +141,23 @@ class Sessions:
                 self._switch(None)
             pending.close()
 
-    def close_one(self, labels: Labels) -> None:
-        """A layer was deleted."""
+    def _drop_pending(self) -> None:
+        """Forget it for good: its prompts live on in another session."""
+        journal = None if self._pending is None else self._pending.journal
+        self.forget_pending()
+        if journal is not None:
+            with suppress(HQSAMError, OSError):  # it is offered once more, that is all
+                discard(journal.path)
+
+    def close_one(self, labels: Labels) -> bool:
+        """A layer was deleted; whether something of it was not saved."""
         session = self._of.pop(labels, None)
-        if session is not None:
-            if self.current is session:
-                self._switch(None)
-            session.close()
+        if session is None:
+            return False
+        if self.current is session:
+            self._switch(None)
+        session.close()
+        return session.dirty
 
     def close(self) -> None:
         """End all; what is not saved is found again next time."""
@@ -145,6 +166,10 @@ class Sessions:
         for session in self._of.values():
             session.close()
         self._of.clear()
+
+    def has(self, labels: Labels) -> bool:
+        """Whether the session of a layer has begun."""
+        return labels in self._of
 
     def labels_of(self, session: Session) -> Labels | None:
         """The layer of a session."""

@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import Label, ProgressBar, PushButton
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QSizePolicy
 
 from napari_hqsam.plugin.annotate.section import column, row
 
@@ -19,6 +20,9 @@ HINT = (
     "Draw a box around an object, or click on it; correct the preview with − clicks, then commit "
     "it. Nothing is lost: every step is written down and can be undone."
 )
+
+# What is done sooner shows no progress.
+_PATIENCE_MILLISECONDS = 200
 
 
 class StatusLine:
@@ -33,6 +37,11 @@ class StatusLine:
         self._all = column(self.message, row(self.progress, self.cancel_button), self.state)
         for text in (self.message, self.state):
             text.native.setWordWrap(True)
+            text.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self._timer = QTimer(self.native)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_PATIENCE_MILLISECONDS)
+        self._timer.timeout.connect(lambda: self._show_progress(True))
         # A word-wrapped label does not ask for the height of its lines, at others' expense.
         line = self.message.native.fontMetrics().lineSpacing()
         self.message.min_height, self.state.min_height = 4 * line, 2 * line
@@ -50,9 +59,14 @@ class StatusLine:
         self.message.value = text
 
     def show_busy(self, busy: bool) -> None:
-        """Show or hide the progress bar and its Cancel button."""
-        self.progress.visible = self.cancel_button.visible = busy
-        if not busy and str(self.message.value).endswith("…"):
+        """Show the progress bar and its Cancel button, if it takes long; or hide them."""
+        if busy:
+            if not self._timer.isActive():
+                self._timer.start()
+            return
+        self._timer.stop()
+        self._show_progress(False)
+        if str(self.message.value).endswith("…"):
             self.message.value = HINT
 
     def show_stage(self, text: str, done: int, total: int) -> None:
@@ -98,6 +112,9 @@ class StatusLine:
         else:
             text = f"kept {kept.astimezone():%H:%M}, not exported yet" if kept else ""
         self._show(saved=text)
+
+    def _show_progress(self, shown: bool) -> None:
+        self.progress.visible = self.cancel_button.visible = shown
 
     def _show(self, **parts: str) -> None:
         self._parts.update(parts)

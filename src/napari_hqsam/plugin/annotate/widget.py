@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image, Labels
+from napari.layers import Labels
 from napari.utils.notifications import show_warning
-from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
 from napari_hqsam.errors import HQSAMError
-from napari_hqsam.labels.plane import ArrayPlane
 from napari_hqsam.plugin.annotate.annotator import Annotator
+from napari_hqsam.plugin.annotate.asking import Asking
 from napari_hqsam.plugin.annotate.controls import Controls
 from napari_hqsam.plugin.annotate.destination import Destination
 from napari_hqsam.plugin.annotate.exporting import Exporting
@@ -22,16 +21,18 @@ from napari_hqsam.plugin.annotate.label_choice import LabelChoice
 from napari_hqsam.plugin.annotate.label_layers import LabelLayers
 from napari_hqsam.plugin.annotate.objects_tab import ObjectsTab
 from napari_hqsam.plugin.annotate.pictures import Pictures
+from napari_hqsam.plugin.annotate.preferences import Preferences
 from napari_hqsam.plugin.annotate.recovering import Recovering
 from napari_hqsam.plugin.annotate.recovery_bar import RecoveryBar
+from napari_hqsam.plugin.annotate.section import scrolled
 from napari_hqsam.plugin.annotate.sessions import Sessions
 from napari_hqsam.plugin.annotate.subjects import Subjects
 from napari_hqsam.plugin.annotate.wiring import actions, connect
 from napari_hqsam.plugin.engine import Engine
+from napari_hqsam.plugin.hover import Hover
 from napari_hqsam.plugin.look_ahead import LookAhead
 from napari_hqsam.plugin.preview import NAME as PREVIEW
 from napari_hqsam.plugin.preview import Preview
-from napari_hqsam.plugin.settings import Settings
 from napari_hqsam.plugin.viewport import Viewport, main_window, screen_pixels, visible_box
 
 if TYPE_CHECKING:
@@ -69,12 +70,23 @@ class AnnotateWidget(QWidget):
         self.controls = Controls(
             viewer, lambda layer: layer.name == PREVIEW or layers.is_part(layer)
         )
-        self._settings = Settings.load()
-        self.subjects = Subjects(viewer, self.controls.image, self._settings)
+        self.preferences = Preferences(self)
+        self.subjects = Subjects(viewer, self.controls.image, self.preferences.settings)
         self.sessions = Sessions(layers, self.subjects)
         destination = Destination(viewer, self.controls, layers, self.sessions)
+        asking = Asking(viewer, self.controls, self.subjects)
         self.annotator = Annotator(
-            viewer, self.controls, self.subjects, engine, self.preview, self.sessions, destination
+            viewer,
+            self.controls,
+            self.subjects,
+            engine,
+            self.preview,
+            self.sessions,
+            destination,
+            asking,
+        )
+        self.hover = Hover(
+            viewer, engine, self.preview, lambda: self.annotator.hovered(asking.click_here)
         )
         self.labels = LabelChoice(self.controls, layers, self.sessions)
         self.objects = ObjectsTab(viewer, layers, self.sessions)
@@ -82,18 +94,18 @@ class AnnotateWidget(QWidget):
             self.controls, self.subjects, layers, self.sessions, destination, self.objects
         )
         self.pictures = Pictures(
-            viewer, self.controls, layers, self.sessions, self._encode_ahead, self._is_idle
+            viewer, self.controls, layers, self.sessions, self.subjects, engine
         )
         self._ahead = LookAhead(
             viewer, self.viewport, engine, self.controls.image, self.subjects.on_display
         )
         self._recovery_bar = RecoveryBar()
-        self.recovering = Recovering(viewer, self._recovery_bar, layers, self.sessions)
-        self.keys = KeyBindings(actions(self))
+        self.recovering = recovering = Recovering(viewer, self._recovery_bar, layers, self.sessions)
+        self.destroyed.connect(lambda: recovering.close())
+        self.keys = KeyBindings(actions(self), self.labels.is_naparis)
         self._lay_out()
         connect(self)
-        self._use_settings()
-        self._end_watching = Settings.watch(self._use_settings)
+        self.preferences.watch()
         self.on_image()
 
     # What the user does
@@ -120,8 +132,9 @@ class AnnotateWidget(QWidget):
         """Write what was painted, end the threads, take no more requests: the dock is closed."""
         if self.engine.closed:
             return
-        self._end_watching()
+        self.preferences.close()
         self.keys.unbind()
+        self.hover.turn(False)
         self.viewport.close()
         self._ahead.close()
         self.recovering.close()
@@ -215,26 +228,29 @@ class AnnotateWidget(QWidget):
         labels, chosen = self.controls.labels.labels.value, self.objects.widget.current
         if chosen is None and labels is not None:
             chosen = int(labels.selected_label)
-        self.annotator.from_label(chosen or 0)
+        self._begin_listing()
+        self.objects.once_listed(lambda: self.annotator.from_label(chosen or 0))
 
     def on_removed(self, event: Any) -> None:
         """A layer was deleted."""
         if self.engine.closed:
             return
         layer = event.value
-        said = self.layers.removed(layer)
+        said = self.labels.removed(layer)
         if said is not None:
             self.controls.status.say(said)
         self.keys.unbind(layer)
-        if isinstance(layer, Labels):
-            self.sessions.close_one(layer)
         self.annotator.layer_removed(layer)
 
     def on_tab(self, index: int) -> None:
         """The table of objects is opened: it shows also what the labels held before."""
+        if self.tabs.widget(index) is self._pages["Objects"]:
+            self._begin_listing()
+
+    def _begin_listing(self) -> None:
+        """Look for the objects that the chosen labels hold, unless they are known."""
         labels, image = self.controls.labels.labels.value, self.controls.image.image.value
-        at_objects = self.tabs.widget(index) is self._pages["Objects"]
-        if at_objects and labels is not None and image is not None:
+        if labels is not None and image is not None:
             try:
                 self.annotator.destination.session(image)
             except HQSAMError as error:
@@ -246,15 +262,6 @@ class AnnotateWidget(QWidget):
         self.viewport.look()
         self.annotator.predict()
 
-    def _encode_ahead(self, image: Image) -> None:
-        """Have an image encoded that is not on display yet."""
-        plane = ArrayPlane((image.ndim - 2, image.ndim - 1), (0,) * (image.ndim - 2))
-        subject, index = self.subjects.of(image, plane)
-        self.engine.prepare(subject, index)
-
-    def _is_idle(self) -> bool:
-        return not self.engine.busy
-
     def warn(self, message: str) -> None:
         """Tell what went wrong, in one line."""
         self.controls.status.say(message)
@@ -262,28 +269,13 @@ class AnnotateWidget(QWidget):
 
     # How it is put together
 
-    def _use_settings(self) -> None:
-        """Take what is set in Preferences."""
-        settings = Settings.load()
-        keys = asdict(settings.keys)
-        self.keys.use(keys)
-        self.keys.bind(self.viewer)
-        for layer in self.viewer.layers:
-            if isinstance(layer, Labels):
-                self.keys.bind(layer)
-        self.controls.show_keys(keys)
-        self.subjects.settings = settings
-        self.controls.image.reset_models()
-        self.controls.image.model.value = settings.model
-        self.viewport.look()
-
     def _lay_out(self) -> None:
         self.tabs = QTabWidget()
         self._pages = {
-            "Segment": _scrolled(self.controls.page()),
+            "Segment": scrolled(self.controls.page()),
             "Objects": self.objects.widget,
-            "Images": _scrolled(self.pictures.widget),
-            "Export": _scrolled(self.exporting.tab),
+            "Images": scrolled(self.pictures.widget),
+            "Export": scrolled(self.exporting.tab),
         }
         for name, page in self._pages.items():
             self.tabs.addTab(page, name)
@@ -292,13 +284,3 @@ class AnnotateWidget(QWidget):
         layout.addWidget(self._recovery_bar)
         layout.addWidget(self.tabs, 1)
         layout.addWidget(self.controls.status.native)
-
-
-def _scrolled(page: QWidget) -> QScrollArea:
-    """A page that can be scrolled where the screen is small."""
-    area = QScrollArea()
-    area.setWidgetResizable(True)
-    area.setFrameShape(QScrollArea.Shape.NoFrame)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    area.setWidget(page)
-    return area

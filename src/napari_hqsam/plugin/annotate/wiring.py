@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from napari_hqsam.plugin.models.catalogue import catalogue
+
 if TYPE_CHECKING:
     from napari_hqsam.plugin.annotate.widget import AnnotateWidget
 
@@ -37,6 +39,7 @@ def connect(dock: AnnotateWidget) -> None:
     _connect_image(dock)
     c.prompts.used.connect(a.use)
     c.prompts.from_label.connect(dock.from_label)
+    c.prompts.hover.connect(dock.hover.turn)
     c.masks.changed.connect(lambda: a.predict())
     c.masks.flipped.connect(a.flip)
     c.labels.commit_button.changed.connect(a.commit)
@@ -46,7 +49,7 @@ def connect(dock: AnnotateWidget) -> None:
     c.status.cancel_button.changed.connect(dock.cancel)
     for source in (a, dock.sessions, dock.objects, dock.labels, dock.layers, dock.recovering):
         source.failed.connect(dock.warn)
-    a.layers_made.connect(dock.on_prompt_layers)
+    a.drawn.made.connect(dock.on_prompt_layers)
     dock.objects.reopened.connect(lambda: dock.tabs.setCurrentIndex(0))
     dock.engine.answered.connect(a.on_answer)
     dock.engine.candidates.connect(a.on_candidates)
@@ -55,6 +58,7 @@ def connect(dock: AnnotateWidget) -> None:
     dock.engine.idle.connect(partial(c.status.show_busy, False))
     dock.layers.undo_pressed.connect(dock.undo)
     dock.labels.chosen.connect(dock.on_labels)
+    dock.labels.let_go.connect(dock.recovering.look_again)
     dock.recovering.restored.connect(dock.labels.choose)
     dock.viewport.moved.connect(dock.on_view)
     dock.tabs.currentChanged.connect(dock.on_tab)
@@ -67,6 +71,8 @@ def connect(dock: AnnotateWidget) -> None:
 def _connect_image(dock: AnnotateWidget) -> None:
     controls = dock.controls.image
     controls.image.changed.connect(dock.on_image)
+    controls.model.changed.connect(lambda name: dock.controls.status.show_model(str(name)))
+    catalogue.changed.connect(controls.reset_models)
     for choice in (controls.green, controls.blue, controls.model, controls.store):
         choice.changed.connect(lambda: dock.annotator.predict())
         choice.changed.connect(dock.viewport.look)

@@ -92,7 +92,8 @@ class ObjectsControls:
 
     def offer_classes(self, names: Sequence[str]) -> None:
         """Offer the classes in use; what is chosen stays chosen."""
-        if names == [self.class_name.itemText(i) for i in range(self.class_name.count())]:
+        known = [self.class_name.itemText(i) for i in range(self.class_name.count())]
+        if self.class_filter.count() and names == known:
             return
         typed, chosen = self.class_name.currentText(), self.class_filter.currentData()
         self.class_name.blockSignals(True)

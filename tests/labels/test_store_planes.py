@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ import pytest
 from napari_hqsam.labels.plane import ArrayPlane
 from napari_hqsam.labels.store import LabelStore
 from napari_hqsam.labels.store_planes import read_plane, write_plane
-from napari_hqsam.plugin.store_planes import write_mask
 
 SHAPE = (6, 40, 50)
 PLANES = [ArrayPlane((1, 2), (3,)), ArrayPlane((0, 2), (17,)), ArrayPlane((0, 1), (23,))]
@@ -39,18 +37,6 @@ def test_what_is_written_is_there_and_nothing_else(plane: ArrayPlane, store: Lab
     for change in changes:
         change.undo()
     assert not everything(store).any()
-
-
-@pytest.mark.parametrize("plane", PLANES, ids=["xy", "xz", "yz"])
-def test_a_mask_leaves_other_objects(plane: ArrayPlane, store: LabelStore) -> None:
-    write_plane(store, plane, 0, 0, np.full((3, 3), 9), np.ones((3, 3), dtype=bool))
-    mask: Any = SimpleNamespace(data=np.ones((4, 4), dtype=bool), bbox=(1, 1, 5, 5))
-    assert write_mask(store, plane, mask, 2)
-    got = read_plane(store, plane, 0, 0, 5, 5)
-    assert (got[:3, :3] == 9).all()
-    assert np.count_nonzero(got == 2) == 16 - 4
-    covered: Any = SimpleNamespace(data=np.ones((2, 2), dtype=bool), bbox=(0, 0, 2, 2))
-    assert write_mask(store, plane, covered, 3) == []
 
 
 def test_a_failure_takes_back_the_lines_before_it(
