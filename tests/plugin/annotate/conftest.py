@@ -84,7 +84,8 @@ class Desk:
 
     def wait(self) -> None:
         """Until all is answered."""
-        self.until(lambda: bool(self.annotator.masks) and not self.dock.engine.busy)
+        a = self.annotator
+        self.until(lambda: bool(a.masks) and a._shown is a._request and not self.dock.engine.busy)
 
     def commit(self, *box: float) -> None:
         """Commit what is drawn, or a box."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,20 @@ def test_commit_waits_for_the_preview(desk: Any, model: Any) -> None:
     assert desk.dock.controls.labels.labels.value is None
     desk.commit()
     assert desk.labels.data[60, 60] == 1
+
+
+def test_an_answer_that_is_on_its_way_is_waited_for(desk: Any) -> None:
+    desk.open()
+    desk.draw(*FIRST)
+    desk.wait()
+    desk.draw(116, 116, 154, 154)
+    while desk.dock.engine.busy:  # computed, but this thread has not heard of it
+        time.sleep(0.01)
+    desk.annotator.commit()
+    assert "does not show these prompts yet" in desk.status
+    assert desk.dock.controls.labels.labels.value is None
+    desk.commit()
+    assert (desk.labels.data[60, 60], desk.labels.data[130, 130]) == (1, 2)
 
 
 def test_the_class_goes_with_the_object(desk: Any) -> None:

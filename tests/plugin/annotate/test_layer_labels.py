@@ -175,6 +175,7 @@ def test_napari_keeps_no_second_history() -> None:
     stroke(layer, (10, 10))
     session.undo()
     layer.undo()
+    assert not layer.data.any()
     layer.redo()
     assert not layer.data.any()
 

@@ -144,6 +144,7 @@ def test_closing_while_computing_ends_the_threads(
     until(lambda: model.encoded == 2)
     if how == "dock":
         viewer.window.remove_dock_widget(place)
+        qtbot.addWidget(dock)  # nobody else deletes it at once
     else:
         viewer.close()
     del place

@@ -79,12 +79,10 @@ def test_fifty_rapid_clicks_show_the_last_result_only(desk: Any, model: Any) -> 
     assert desk.annotator.masks[0].bbox[0] > 60  # above the lowest click nothing is left
     desk.annotator.commit()
     done = pixels(desk.labels)
-    for _ in range(52):
-        desk.dock.undo()
+    desk.dock.undo()
     assert not desk.labels.data.any()
-    assert desk.boxes == 0
-    for _ in range(52):
-        desk.dock.redo()
+    assert len(desk.annotator.prompts.points.data) == 50
+    desk.dock.redo()
     assert pixels(desk.labels) == done
 
 

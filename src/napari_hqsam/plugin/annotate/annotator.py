@@ -168,6 +168,11 @@ class Annotator:
                 "Nothing to commit yet: give a prompt and wait for the preview."
             )
             return
+        if self._shown is not self._request:  # the answer is under way, or was cancelled, or failed
+            self._controls.status.say(
+                "The preview does not show these prompts yet: wait, or add or move one."
+            )
+            return
         try:
             if self.prompts is not None:  # perhaps drawn when other labels were chosen
                 self.drawn.hand_over(image, self.prompts.items())

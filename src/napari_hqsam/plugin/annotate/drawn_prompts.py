@@ -136,8 +136,8 @@ class DrawnPrompts:
 
     def _on_changed(self) -> None:
         if self.layers is not None:
+            self.changed.emit()  # the journal is written while the mask is computed
             self.take(self.layers.items())
-            self.changed.emit()
 
     def _on_switched(self, session: Session | None) -> None:
         """Other labels are chosen: their prompts, or if they have none those that are drawn."""
