@@ -132,7 +132,7 @@ def measure(window: Window, segmenter: Segmenter, rounds: int) -> Iterator[Figur
     for i in range(rounds):
         blocks.append(longest_block(segmenter.model))
         decodes.append(seconds(lambda: decode_once(segmenter, place)))
-        boxes.append(window.time_box(i % 3))
+        boxes.append(window.time_box(0.3 * i))  # the same box again would be remembered
         clicks.append(window.time_click())
     window.encode_ahead(True)
     for i in range(rounds):
@@ -140,7 +140,7 @@ def measure(window: Window, segmenter: Segmenter, rounds: int) -> Iterator[Figur
             window.look(3000 * (i + 1))
             wait(lambda: window.encoding, 10)
         wait(lambda: False, float(rng.uniform(0, 0.3)))
-        took = window.time_box(i % 3)
+        took = window.time_box(0.3 * (rounds + i))
         if window.encoding:
             busy.append(took)
     window.encode_ahead(False)

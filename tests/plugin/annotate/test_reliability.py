@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import warnings
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +146,6 @@ def test_closing_while_computing_ends_the_threads(
     until(lambda: model.encoded == 2)
     if how == "dock":
         viewer.window.remove_dock_widget(place)
-        qtbot.addWidget(dock)  # nobody else deletes it at once
     else:
         viewer.close()
     del place
@@ -159,3 +160,6 @@ def test_closing_while_computing_ends_the_threads(
         viewer.add_image(data)
         annotator.commit()
         qtbot.wait(100)
+        left = weakref.ref(dock)
+        del dock, annotator
+        until(lambda: gc.collect() >= 0 and left() is None)

@@ -101,6 +101,7 @@ class Annotator:
             self.failed.emit("open an image first")
             return
         self.drawn.make().use(tool)
+        self._controls.prompts.show_tool(tool)
 
     def predict(self, items: Sequence[PromptItem] | None = None) -> None:
         """Ask for the masks of the prompts on the plane on display; the preview follows.
@@ -277,6 +278,8 @@ class Annotator:
     def _on_prompts(self) -> None:
         """The user has drawn, moved or deleted a prompt."""
         self._candidate = 0
+        if self.drawn.layers is not None:  # perhaps taken up with napari's own buttons
+            self._controls.prompts.show_tool(self.drawn.layers.tool)
         self.predict()
 
     def _on_shown(self) -> None:

@@ -9,7 +9,7 @@ from magicgui.types import FileDialogMode
 from magicgui.widgets import CheckBox, ComboBox, FileEdit, Label, PushButton
 from napari.layers import Image
 
-from napari_hqsam.plugin.annotate.section import Fold, column, form, narrow, row
+from napari_hqsam.plugin.annotate.section import Fold, column, form, narrow, row, wrapped
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -53,7 +53,7 @@ class ImageControls:
         self._all.native.layout().addWidget(
             Fold("Channels, contrast, embeddings", more, row(self.show_ready))
         )
-        self.ahead_status.native.setWordWrap(True)
+        wrapped(self.ahead_status)
         narrow(self.image, self.green, self.blue, self.model)
         self.reset_choices()
         self._explain()

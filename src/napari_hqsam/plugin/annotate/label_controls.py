@@ -9,7 +9,7 @@ from napari.layers import Labels
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCompleter
 
-from napari_hqsam.plugin.annotate.section import Fold, column, form, narrow, row
+from napari_hqsam.plugin.annotate.section import Fold, column, form, narrow, row, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -67,7 +67,7 @@ class LabelControls:
         more = form(self.class_name, self.next_label, self.overlap, self.time)
         self._all.native.layout().addWidget(Fold("Class, number, overlap", more))
         narrow(self.labels)
-        self.kept.native.setWordWrap(True)
+        wrapped(self.kept, lines=2)
         self.labels.reset_choices()
         self._explain()
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from magicgui.widgets import Container
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QScrollArea, QWidget
+from qtpy.QtWidgets import QComboBox, QScrollArea, QSizePolicy, QWidget
 from superqt import QCollapsible
 
 
@@ -32,6 +32,14 @@ def column(*widgets: Any) -> Container:
     made.margins = (0, 0, 0, 0)
     made.native.layout().setSpacing(4)
     return made
+
+
+def wrapped(label: Any, lines: int = 1) -> None:
+    """Let a text go on in the next line, with room for so many."""
+    label.native.setWordWrap(True)
+    # Word-wrapped labels do not ask for the height of their lines, at others' expense.
+    label.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+    label.min_height = lines * label.native.fontMetrics().lineSpacing()
 
 
 def narrow(*boxes: Any) -> None:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import Label, ProgressBar, PushButton
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QSizePolicy
 
-from napari_hqsam.plugin.annotate.section import column, row
+from napari_hqsam.plugin.annotate.section import column, row, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,16 +34,12 @@ class StatusLine:
         self.state: Any = Label(value="")
         self._parts = {"model": "", "device": "", "window": "", "saved": ""}
         self._all = column(self.message, row(self.progress, self.cancel_button), self.state)
-        for text in (self.message, self.state):
-            text.native.setWordWrap(True)
-            text.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        wrapped(self.message, lines=4)
+        wrapped(self.state, lines=2)
         self._timer = QTimer(self.native)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_PATIENCE_MILLISECONDS)
         self._timer.timeout.connect(lambda: self._show_progress(True))
-        # A word-wrapped label does not ask for the height of its lines, at others' expense.
-        line = self.message.native.fontMetrics().lineSpacing()
-        self.message.min_height, self.state.min_height = 4 * line, 2 * line
         self.message.native.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         self.cancel_button.tooltip = "Stop waiting for what is being computed."
         self.state.tooltip = "Model, device, whether a click here is answered at once, last save."

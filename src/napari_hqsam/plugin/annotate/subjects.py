@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from napari_hqsam.embedding.folder import store_path
 from napari_hqsam.errors import HQSAMError
 from napari_hqsam.images.layer import limits_from_layers, source_from_layers
 from napari_hqsam.images.source import ImageSource
@@ -169,4 +168,8 @@ class Subjects:
         if chosen is not None and image is self._controls.image.value:
             return chosen
         folder = self.settings.folder
-        return None if folder is None else store_path(folder, known.whole, image.name)
+        if folder is None:
+            return None
+        from napari_hqsam.embedding.folder import store_path
+
+        return store_path(folder, known.whole, image.name)

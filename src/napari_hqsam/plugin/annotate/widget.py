@@ -149,6 +149,7 @@ class AnnotateWidget(QWidget):
         """Notice that napari has taken the widget out of its dock, which it does to close it."""
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.shut_down()
+            self.deleteLater()  # Qt holds what its signals call: nothing else would end that
         elif event.type() in (QEvent.Type.Hide, QEvent.Type.Show) and not self.engine.closed:
             with suppress(RuntimeError):  # as Python ends, Qt deletes in any order
                 self._on_shown(event.type() == QEvent.Type.Show)
@@ -222,6 +223,7 @@ class AnnotateWidget(QWidget):
         """The prompt layers are there: keys work on them, too."""
         for layer in layers:
             self.keys.bind(layer)
+        self.on_view()
 
     def from_label(self) -> None:
         """Improve the object that is chosen in the table, or picked in the Labels layer."""
