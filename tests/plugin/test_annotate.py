@@ -25,7 +25,8 @@ def rectangle(y0: float, x0: float, y1: float, x1: float) -> np.ndarray:
 
 
 def answered(dock: AnnotateWidget) -> Callable[[], bool]:
-    return lambda: bool(dock.annotator.masks) and not dock.engine.busy
+    a = dock.annotator
+    return lambda: bool(a.masks) and a._shown is a._request and not dock.engine.busy
 
 
 def draw(dock: AnnotateWidget, *corners: float) -> None:
@@ -130,7 +131,7 @@ def test_two_boxes_are_two_objects_and_a_click_belongs_to_its_box(
     first, second = dock.annotator.prompts.prompts(ArrayPlane((0, 1), ()))
     assert len(first.points) == 0
     np.testing.assert_array_equal(second.points, [[125, 130]])
-    until(lambda: not dock.engine.busy)
+    until(answered(dock))
     dock.annotator.commit()
     labels = dock.controls.labels.labels.value.data
     assert (labels[60, 60], labels[145, 130]) == (1, 2)

@@ -160,7 +160,7 @@ def test_keys_changed_in_preferences_take_effect(
     desk.open()
     other = Settings(keys=replace(Keys(), box="Shift+B"))
     monkeypatch.setattr(Settings, "load", classmethod(lambda _cls: other))
-    desk.dock._use_settings()
+    desk.dock.preferences.take()
     desk.press("G")
     assert desk.annotator.prompts is None
     desk.press("Shift+B")
