@@ -172,6 +172,8 @@ class InMemory(RuleBasedStateMachine):
         if items != self.model.prompts:
             self.before()
             self.model.prompts = items
+            if not items:
+                self.model.editing = None
             self.after()
 
     @rule(

@@ -89,7 +89,8 @@ class Session(Ledger):
         """Make these the pending prompts; no step if they are already."""
         prompts = tuple(items)
         if not self._closed and prompts != self.prompts:
-            self._step(self._draft(), _PROMPTS, prompts, self.editing)
+            # with the last prompt of a correction the correction is given up
+            self._step(self._draft(), _PROMPTS, prompts, self.editing if prompts else None)
 
     def commit(self, objects: Sequence[NewObject], overlap: edit.Overlap = "keep") -> list[int]:
         """Make objects; the pending prompts that they were made from are pending no more.

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import Label, ProgressBar, PushButton
+from qtpy.compat import isalive
 from qtpy.QtCore import Qt, QTimer
 
 from napari_hqsam.plugin.annotate.section import column, row, wrapped
@@ -36,10 +37,10 @@ class StatusLine:
         self._all = column(self.message, row(self.progress, self.cancel_button), self.state)
         wrapped(self.message, lines=4)
         wrapped(self.state, lines=2)
-        self._timer = QTimer(self.native)
+        self._timer = QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(_PATIENCE_MILLISECONDS)
-        self._timer.timeout.connect(lambda: self._show_progress(True))
+        self._timer.timeout.connect(self._on_patience)
         self.message.native.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         self.cancel_button.tooltip = "Stop waiting for what is being computed."
         self.state.tooltip = "Model, device, whether a click here is answered at once, last save."
@@ -107,6 +108,14 @@ class StatusLine:
         else:
             text = f"kept {kept.astimezone():%H:%M}, not exported yet" if kept else ""
         self._show(saved=text)
+
+    def close(self) -> None:
+        """Show nothing more: the dock is closed."""
+        self._timer.stop()
+
+    def _on_patience(self) -> None:
+        if isalive(self.progress.native):
+            self._show_progress(True)
 
     def _show_progress(self, shown: bool) -> None:
         self.progress.visible = self.cancel_button.visible = shown

@@ -101,6 +101,8 @@ class AnnotateWidget(QWidget):
         )
         self._recovery_bar = RecoveryBar()
         self.recovering = recovering = Recovering(viewer, self._recovery_bar, layers, self.sessions)
+        status = self.controls.status
+        self.destroyed.connect(lambda: status.close())
         self.destroyed.connect(lambda: recovering.close())
         self.keys = KeyBindings(actions(self), self.labels.is_naparis)
         self._lay_out()
@@ -133,6 +135,7 @@ class AnnotateWidget(QWidget):
         if self.engine.closed:
             return
         self.preferences.close()
+        self.controls.status.close()
         self.keys.unbind()
         self.hover.turn(False)
         self.viewport.close()
