@@ -158,3 +158,9 @@ def test_closing_while_computing_ends_the_threads(
         viewer.add_image(data)
         annotator.commit()
         qtbot.wait(100)
+
+
+def test_a_closed_dock_no_longer_hears_of_new_models(dock: Any) -> None:
+    heard = len(catalogue.changed)
+    dock.shut_down()
+    assert len(catalogue.changed) == heard - 1

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Labels
 
+from napari_hqsam.plugin.models.catalogue import catalogue
 from napari_hqsam.plugin.settings import Settings
 from napari_hqsam.plugin.task import Task
 
@@ -40,6 +41,7 @@ class Preferences:
         """Begin: the dock is complete."""
         self.take()
         self._end = Settings.watch(self.take)
+        catalogue.changed.connect(self._dock.controls.image.reset_models)
 
     def take(self) -> None:
         """Take what is set now."""
@@ -61,8 +63,9 @@ class Preferences:
         dock.viewport.look()
 
     def close(self) -> None:
-        """Take no more, end the thread."""
+        """Take no more, end the thread; also of a dock that is gone."""
         self._end()
+        catalogue.changed.disconnect(self._dock.controls.image.reset_models, missing_ok=True)
         self._budget.close()
 
     def _keep_budget(self, now: Settings) -> None:

@@ -101,8 +101,9 @@ class AnnotateWidget(QWidget):
         )
         self._recovery_bar = RecoveryBar()
         self.recovering = recovering = Recovering(viewer, self._recovery_bar, layers, self.sessions)
-        status = self.controls.status
+        status, preferences = self.controls.status, self.preferences
         self.destroyed.connect(lambda: status.close())
+        self.destroyed.connect(lambda: preferences.close())
         self.destroyed.connect(lambda: recovering.close())
         self.keys = KeyBindings(actions(self), self.labels.is_naparis)
         self._lay_out()

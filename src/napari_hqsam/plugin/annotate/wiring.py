@@ -6,8 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari_hqsam.plugin.models.catalogue import catalogue
-
 if TYPE_CHECKING:
     from napari_hqsam.plugin.annotate.widget import AnnotateWidget
 
@@ -72,7 +70,6 @@ def _connect_image(dock: AnnotateWidget) -> None:
     controls = dock.controls.image
     controls.image.changed.connect(dock.on_image)
     controls.model.changed.connect(lambda name: dock.controls.status.show_model(str(name)))
-    catalogue.changed.connect(controls.reset_models)
     for choice in (controls.green, controls.blue, controls.model, controls.store):
         choice.changed.connect(lambda: dock.annotator.predict())
         choice.changed.connect(dock.viewport.look)
