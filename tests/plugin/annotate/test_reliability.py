@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_hqsam.plugin.models.catalogue import catalogue
+
 FIRST, SECOND = (36, 36, 84, 84), (116, 116, 154, 154)
 
 
