@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,7 +20,6 @@ Tool = Literal[
     "scribble",
     "negative scribble",
 ]
-TOOLS: tuple[Tool, ...] = get_args(Tool)
 
 # Okabe and Ito's sky blue, vermilion and yellow: told apart by colour-blind people too.
 POSITIVE, NEGATIVE, EXTENT = "#56b4e9", "#d55e00", "#f0e442"

@@ -142,3 +142,24 @@ def test_closing_lets_go_of_what_was_prepared(desk: Any, images: Path) -> None:
     desk.until(lambda: bool(desk.dock.pictures._prepared))
     desk.dock.shut_down()
     assert not desk.dock.pictures._prepared
+
+
+def test_strokes_in_labels_that_were_there_are_saved(desk: Any, images: Path) -> None:
+    tifffile.imwrite(images / "a_labels.tif", (picture(900) > 0).astype(np.uint16))
+    widget = begin(desk, images)
+    assert widget.current.name == "a.tif"
+    desk.until(lambda: desk.labels is not None)
+    layer = desk.labels
+    layer.selected_label, layer.brush_size = 7, 4
+    layer.paint((150, 150), 7)  # with the brush alone: no prompt, no commit
+    painted = np.array(layer.data)
+    assert widget.next_image()
+    np.testing.assert_array_equal(tifffile.imread(images / "a_labels.tif"), painted)
+
+
+def test_a_labels_layer_of_the_user_s_own_stays(desk: Any, images: Path) -> None:
+    widget = begin(desk, images)
+    mine = desk.viewer.add_labels(np.ones((200, 220), dtype=np.uint16), name="mine")
+    desk.dock.controls.labels.labels.value = mine
+    assert widget.next_image()
+    assert mine in desk.viewer.layers

@@ -109,11 +109,10 @@ class Export:
 
 def _labels(export: Export, path: Path, progress: Any) -> Path:
     from napari_hqsam.labels.export import write_labels
+    from napari_hqsam.session.overlap import overlaps
 
     grid = export.grid
     written = write_labels(path, export.labels, scale=grid.scale, units=grid.units, axes=grid.axes)
-    from napari_hqsam.session.overlap import overlaps
-
     pairs = overlaps(export.objects or ())
     if pairs:
         export.warnings.append(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QThread
 from qtpy.QtWidgets import QApplication, QProgressDialog
 
 from napari_hqsam.errors import HQSAMError
@@ -17,6 +17,7 @@ from napari_hqsam.labels.export import write_labels
 from napari_hqsam.labels.plane import ArrayPlane
 from napari_hqsam.plugin.annotate.objects_tab import calibration
 from napari_hqsam.plugin.label_folder import STORE
+from napari_hqsam.plugin.layers import spatial_shape
 from napari_hqsam.plugin.next_image import NextImageWidget
 from napari_hqsam.plugin.reader import layers_of
 from napari_hqsam.plugin.task import Task
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from napari_hqsam.plugin.engine import Engine
 
 _PATIENCE_MILLISECONDS = 200
+_TURN_MILLISECONDS = 10
 
 
 class Pictures:
@@ -82,8 +84,8 @@ class Pictures:
         fresh += [] if kept is None else _layers(kept, labels=True)
         old, self._shown = self._shown, fresh
         labels = self._controls.labels.labels.value
-        if old and labels is not None and labels not in old:
-            old.append(labels)  # those made for the image that goes
+        if old and labels is not None and labels not in old and self._sessions.has(labels):
+            old.append(labels)  # made for the image that goes, and saved; no others are touched
         for layer in fresh:
             self._viewer.add_layer(layer)
         self._controls.reset_choices()
@@ -107,6 +109,12 @@ class Pictures:
         target = self.widget.target(large=large is not None)
         if target is None:
             return None
+        image = self._controls.image.image.value
+        if image is not None and spatial_shape(labels) != spatial_shape(image):
+            raise HQSAMError(
+                f"{labels.name} is of one time point, and {target.name} is for the whole film: "
+                "export it in the tab Export, or choose a layer for all time points"
+            )
         if large is None:
             _write(target, labels)
         elif large.store.path.absolute() != target.absolute():
@@ -166,6 +174,7 @@ def _write(target: Path, labels: Labels) -> None:
     while task.busy:
         QApplication.processEvents()
         waiting.setValue(0)
+        QThread.msleep(_TURN_MILLISECONDS)  # the thread that writes needs Python, too
     waiting.close()
     if errors:
         raise HQSAMError(errors[0])

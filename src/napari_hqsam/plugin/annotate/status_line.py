@@ -82,11 +82,6 @@ class StatusLine:
         objects = "1 object" if len(found) == 1 else f"{len(found)} objects"
         self.say(f"{objects}, {sum(m.area for m in found)} px, score {scores}")
 
-    def show_committed(self, ids: Sequence[int], layer: str) -> None:
-        """Say what was committed."""
-        what = f"object {ids[0]}" if len(ids) == 1 else f"objects {ids[0]}–{ids[-1]}"
-        self.say(f"Committed {what} to {layer}.")
-
     def show_model(self, name: str) -> None:
         """Say which model is chosen."""
         self._show(model=name)

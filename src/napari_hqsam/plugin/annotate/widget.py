@@ -234,7 +234,7 @@ class AnnotateWidget(QWidget):
         labels, chosen = self.controls.labels.labels.value, self.objects.widget.current
         if chosen is None and labels is not None:
             chosen = int(labels.selected_label)
-        self._begin_listing()
+        self.begin_listing()
         self.objects.once_listed(lambda: self.annotator.from_label(chosen or 0))
 
     def on_removed(self, event: Any) -> None:
@@ -251,9 +251,9 @@ class AnnotateWidget(QWidget):
     def on_tab(self, index: int) -> None:
         """The table of objects is opened: it shows also what the labels held before."""
         if self.tabs.widget(index) is self._pages["Objects"]:
-            self._begin_listing()
+            self.begin_listing()
 
-    def _begin_listing(self) -> None:
+    def begin_listing(self) -> None:
         """Look for the objects that the chosen labels hold, unless they are known."""
         labels, image = self.controls.labels.labels.value, self.controls.image.image.value
         if labels is not None and image is not None:

@@ -60,6 +60,8 @@ def connect(dock: AnnotateWidget) -> None:
     dock.recovering.restored.connect(dock.labels.choose)
     dock.viewport.moved.connect(dock.on_view)
     dock.tabs.currentChanged.connect(dock.on_tab)
+    # a stroke in the labels that are there is a step, which Next saves
+    dock.pictures.widget.opened.connect(lambda _path: dock.begin_listing())
     dock.viewer.layers.events.removed.connect(dock.on_removed)
     dims = dock.viewer.dims.events
     for event in (dims.current_step, dims.order, dims.ndisplay):
