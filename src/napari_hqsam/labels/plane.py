@@ -50,11 +50,6 @@ class ArrayPlane:
         """(N, 2) positions within the plane of (N, ndim) positions in the array."""
         return np.asarray(positions)[:, list(self.axes)]
 
-    def holds(self, positions: ArrayLike) -> bool:
-        """Whether all (N, ndim) positions lie in this plane."""
-        along = np.asarray(positions)[:, list(self.others)]
-        return bool((np.round(along) == self.index).all())
-
     def position(self, y: float, x: float) -> tuple[float, ...]:
         """The (y, x) of this plane as a position in the array."""
         return tuple(self._order(list(self.index), [y, x]))

@@ -67,6 +67,12 @@ class Ledger:
         return self._history.turns.dirty
 
     @property
+    def last_step(self) -> object:
+        """The step that was done last: another object after every step, None before any."""
+        done = self._history.turns.done
+        return done[-1] if done else None
+
+    @property
     def can_undo(self) -> str | None:
         """What `undo` would take back, in words."""
         done = self._history.turns.done

@@ -179,3 +179,14 @@ def test_a_cancelled_export_writes_nothing(worked: Any, tmp_path: Path, monkeypa
     tab.cancel_button.click()
     worked.until(lambda: "Cancelled" in tab.status.text())
     assert worked.session.dirty
+
+
+def test_what_is_changed_while_it_is_written_is_not_saved(worked: Any, tmp_path: Path) -> None:
+    tab, session = worked.dock.exporting.tab, worked.session
+    tab.format.setCurrentIndex(0)
+    tab.export(tmp_path / "out.tif")
+    session.delete([1])  # before the answer of the thread is delivered
+    worked.until(lambda: tab.status.text().startswith("Written"))
+    assert (tifffile.imread(tmp_path / "out.tif") == 1).any()
+    assert session.dirty
+    assert session.saved is None

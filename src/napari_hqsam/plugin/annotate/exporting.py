@@ -80,6 +80,7 @@ class Exporting:
             str(self._controls.image.model.value),
             parameters,
             command,
+            None if session is None else session.last_step,
         )
 
     def _take_in(self, path: Path) -> str:
@@ -107,8 +108,10 @@ class Exporting:
         numbers = session.commit(new, self._controls.labels.overlap.value)
         return f"{len(numbers)} of {len(found)} objects taken in from {path.name}."
 
-    def _on_written(self, path: Path, _export: Export) -> None:
-        """What holds all objects is a save; measurements are not."""
+    def _on_written(self, path: Path, export: Export) -> None:
+        """What holds all objects is a save; measurements, or what was changed since, are not."""
         session = self._sessions.current
-        if session is not None and path.suffix.lower() not in (".csv", ".zip"):
+        if session is None or session.last_step is not export.last_step:
+            return
+        if path.suffix.lower() not in (".csv", ".zip"):
             session.mark_saved(path)

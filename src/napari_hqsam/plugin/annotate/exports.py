@@ -61,6 +61,8 @@ class Export:
         For the sidecar.
     command : sequence of object
         Words of the command that makes the same labels in a shell.
+    last_step : object
+        That of the session at that moment.
     warnings : list of str
         What the user should know of the file that was written.
     """
@@ -72,6 +74,7 @@ class Export:
     model: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     command: Sequence[object] = ()
+    last_step: object = None
     warnings: list[str] = field(default_factory=list)
 
     def command_line(self) -> str:
