@@ -224,10 +224,10 @@ class InMemory(RuleBasedStateMachine):
             if (here & (before == number)).any():
                 self.model.lose(number, z, here & (before == number))
         if value:
+            if value not in self.model.objects and value >= self.next_id:
+                self.next_id = value + 1
             found = self.model.objects.setdefault(value, Object({}))
             found.masks[z] = found.masks.get(z, np.zeros((H, W), bool)) | here
-            if len(found.masks) == 1 and found.prompts == () and value >= self.next_id:
-                self.next_id = value + 1
         self.after()
 
     def some(self, data: st.DataObject, least: int = 1) -> list[int]:
