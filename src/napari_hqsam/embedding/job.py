@@ -23,12 +23,15 @@ class Progress:
         Items that were there before.
     seconds_left : float
         At the present pace; NaN before the first item.
+    bytes : int
+        Written to disk by the job so far, as far as it counts them.
     """
 
     done: int
     total: int
     skipped: int
     seconds_left: float
+    bytes: int = 0
 
 
 class Job(Generic[Item, Result]):
