@@ -35,7 +35,7 @@ class _Image(LabelImage):
 
     def axis(self, place: int) -> int:
         """Which axis is that axis of the planes of the image, or of y and x after them."""
-        return self._order.index(place) if place < len(self._order) else place
+        return self.frame.order.index(place) if place < len(self.frame.order) else place
 
 
 class Canvas:

@@ -39,15 +39,11 @@ class LabelImage:
     ----------
     plane_axes : str
         As `ImageSource.plane_axes`.
-    axes : str
-        Out of ``"tzyx"``, in this order, which other programs expect. A plane axis of another
-        name becomes z, or t.
-    shape : tuple of int
-        Along `axes`.
+    frame : LabelFrame
+    axes, shape, scale, units
+        As of `frame`.
     dtype : numpy.dtype
         uint16, or uint32 for labels above 65,535; 0 is background.
-    scale, units
-        Along `axes`, or None if the image has none.
 
     Raises
     ------
@@ -60,35 +56,14 @@ class LabelImage:
     ) -> None:
         import numpy as np
 
+        from napari_hqsam.labels.frame import LabelFrame
         from napari_hqsam.labels.pixels import MEMORY_BYTES
 
-        spare = [a for a in "zt" if a not in source.plane_axes]
-        unnamed = [a for a in source.plane_axes if a not in "zt"]
-        if len(unnamed) > len(spare):
-            raise HQSAMError(
-                f'{source.name}: axes "{source.axes}" are more than t, z, y and x, which label '
-                "images have; split the file"
-            )
-        # The last axis is the likeliest depth.
-        letter = dict(zip(reversed(unnamed), spare, strict=False))
-        named = [letter.get(a, a) for a in source.plane_axes]
+        frame = self.frame = LabelFrame.of(source, level)
         self.plane_axes = source.plane_axes
-        self.axes = "".join(sorted(named)) + "yx"
-        self._order = [named.index(a) for a in self.axes[:-2]]
-
-        height, width = source.yx_shape(level)
-        self.shape = (*(source.plane_shape[i] for i in self._order), height, width)
+        self.axes, self.shape = frame.axes, frame.shape
+        self.scale, self.units = frame.scale, frame.units
         self.dtype: np.dtype[Any] = np.dtype(np.uint16 if highest < 2**16 else np.uint32)
-
-        own = [source.plane_axes[i] for i in self._order] + ["y", "x"]
-        shrunk = [1.0] * len(self._order) + list(source.downsample(level))
-        along = [source.axes.index(a) for a in own]
-        self.scale: tuple[float, ...] | None = None
-        self.units: tuple[str, ...] | None = None
-        if source.scale is not None:
-            self.scale = tuple(source.scale[i] * f for i, f in zip(along, shrunk, strict=True))
-        if source.units is not None:
-            self.units = tuple(source.units[i] for i in along)
 
         self._target = target
         self._memory: NDArray[Any] | None = None
@@ -111,7 +86,7 @@ class LabelImage:
         """
         import numpy as np
 
-        index = tuple(plane[i] for i in self._order)
+        index = self.frame.index(plane)
         if self._memory is not None:
             return mask.draw(self._memory[index], value)
         assert self._store is not None

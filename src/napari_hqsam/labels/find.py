@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,22 @@ from napari_hqsam.labels.objects import LabelObject, PlaneMask
 from napari_hqsam.labels.pixels import blocks
 from napari_hqsam.labels.plane import ArrayPlane
 from napari_hqsam.labels.progress import Progress
-from napari_hqsam.labels.pyramid import tiles
+from napari_hqsam.labels.pyramid import Box, tiles
 from napari_hqsam.labels.rows import Ints, masks_of
 from napari_hqsam.labels.store import LabelStore
 
 _SIDE = 2048  # of what is read at once from a LabelArray
+
+class Readable(Protocol):
+    """Labels that are read by boxes of a plane."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+
+    def read(self, plane: ArrayPlane, box: Box) -> NDArray[Any]:
+        """The labels (h, w) of a half-open box (y0, x0, y1, x1) of a plane."""
+
 
 Run = tuple[Ints, Ints, Ints, Ints]
 """Label, y, x0, x1 of runs of pixels."""
@@ -87,6 +98,70 @@ def objects_in(labels: Any, progress: Progress | None = None) -> Iterator[LabelO
     finish()
     for number in sorted(masks):
         yield LabelObject(number, tuple(sorted(masks[number], key=lambda m: m.plane.index)))
+
+
+class LabelBoxes(NamedTuple):
+    """Where the labels of one plane are.
+
+    Attributes
+    ----------
+    labels : ndarray of uint64
+        (n,), rising.
+    boxes : ndarray of int64
+        (n, 4): y0, x0, y1, x1, half-open.
+    areas : ndarray of int64
+        (n,) pixels.
+    widths : ndarray of float64
+        (n,) mean length of their rows: of a strip across the rows its width.
+    """
+
+    labels: NDArray[np.uint64]
+    boxes: Ints
+    areas: Ints
+    widths: NDArray[np.float64]
+
+
+def label_boxes(labels: Readable, plane: ArrayPlane) -> LabelBoxes:
+    """Find the boxes of the labels of a plane, which is read part by part.
+
+    Parameters
+    ----------
+    labels : LabelArray or GivenLabels
+        What has a ``shape`` and is read by boxes of a plane.
+    plane : ArrayPlane
+
+    Raises
+    ------
+    HQSAMError
+        If a label is negative or too large, or they cannot be read.
+    """
+    height, width = plane.shape(labels.shape)
+    found: list[tuple[Ints, ...]] = []
+    for part in tiles((0, 0, height, width), (_SIDE, _SIDE)):
+        top, left = part[:2]
+        label, y, x0, x1 = _runs(labels.read(plane, part))
+        if len(label):
+            rows = np.ones_like(label)
+            runs = (label, y + top, x0 + left, y + top + 1, x1 + left, x1 - x0, rows)
+            found.append(_gathered(runs))
+    if not found:
+        none = np.zeros(0, np.int64)
+        return LabelBoxes(none.astype(np.uint64), np.zeros((0, 4), np.int64), none, np.zeros(0))
+    number, *ends, area, rows = _gathered(
+        tuple(np.concatenate(column) for column in zip(*found, strict=True))
+    )
+    return LabelBoxes(number.astype(np.uint64), np.stack(ends, axis=1), area, area / rows)
+
+
+def _gathered(parts: tuple[Ints, ...]) -> tuple[Ints, ...]:
+    """Boxes, areas and numbers of rows (n,) of parts of labels, of each label together."""
+    label = parts[0]
+    order = np.argsort(label, kind="stable")
+    label = label[order]
+    first = np.flatnonzero(np.concatenate(([True], label[1:] != label[:-1])))
+    how = (np.minimum, np.minimum, np.maximum, np.maximum, np.add, np.add)
+    rest = (f.reduceat(a[order], first) for f, a in zip(how, parts[1:], strict=True))
+    return label[first], *rest
 
 
 def _runs(block: NDArray[Any]) -> Run:

@@ -63,10 +63,10 @@ class Grid:
                 )
 
     @classmethod
-    def of(cls, source: ImageSource) -> Grid:
+    def of(cls, source: ImageSource, level: int = 0) -> Grid:
         """The grid of labels for an image: its planes, in the order t, z, y, x.
 
-        A plane axis of another name becomes z, or t.
+        A plane axis of another name becomes z, or t; pixels are those of a level of the image.
 
         Raises
         ------
@@ -75,14 +75,16 @@ class Grid:
         """
         named = label_axes(source)
         length = dict(zip(named, source.plane_shape, strict=True))
-        length |= dict(zip("yx", source.yx_shape(), strict=True))
+        length |= dict(zip("yx", source.yx_shape(level), strict=True))
+        shrunk = dict(zip("yx", source.downsample(level), strict=True))
         own = dict(zip(named, source.plane_axes, strict=True)) | {"y": "y", "x": "x"}
         axes = "".join(a for a in "tzyx" if a in length)
         along = [source.axes.index(own[a]) for a in axes]
         return cls(
             axes,
             tuple(length[a] for a in axes),
-            source.scale and tuple(source.scale[i] for i in along),
+            source.scale
+            and tuple(source.scale[i] * shrunk.get(a, 1) for i, a in zip(along, axes, strict=True)),
             source.units and tuple(source.units[i] for i in along),
             source.name,
         )
