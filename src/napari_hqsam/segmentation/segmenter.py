@@ -18,6 +18,8 @@ from napari_hqsam.errors import HQSAMError
 from napari_hqsam.images import ImageSource, IntensityMapping, open_image
 from napari_hqsam.images.layer import limits_from_layers, source_from_layers
 from napari_hqsam.images.windows import OVERLAP, Window
+from napari_hqsam.labels.frame import LabelFrame
+from napari_hqsam.labels.given import as_label_array
 from napari_hqsam.modeling import HQSam, Mode
 from napari_hqsam.modeling.hq_sam import check_mode
 from napari_hqsam.segmentation.decode import Prediction
@@ -27,6 +29,8 @@ from napari_hqsam.segmentation.prompts import Prompts
 
 if TYPE_CHECKING:
     from typing import Self
+
+    from napari_hqsam.segmentation.blocks import LabelJob
 
 
 class Segmenter:
@@ -300,6 +304,156 @@ class Segmenter:
         )
         return Job(windows, self.features.store_one, lambda w: w in store, lambda: store)
 
+    def segment_all(
+        self,
+        prompts: Any = "grid",
+        *,
+        planes: Sequence[Sequence[int]] | None = None,
+        region: ArrayLike | None = None,
+        diameter: float | None = None,
+        min_size: int = 0,
+        max_size: int | None = None,
+        exclude_edges: bool = False,
+        skip_background: bool = True,
+        link_slices: bool = True,
+        mode: Mode = "hq+sam",
+        threshold: float = 0.0,
+        fill_holes: bool = False,
+        min_iou: float | None = None,
+        out: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
+    ) -> LabelJob:
+        """Segment every object of the image, or all that prompts are given for.
+
+        Parameters
+        ----------
+        prompts : {"grid", "threshold"}, sequence of Prompts, mapping, array-like, LabelStore, path
+            A click on each point of a grid, or on what a threshold shows; one object for each of
+            several Prompts, in a stack those of each plane, ``{(3,): [Prompts(...), ...]}``; or
+            labels, the box of each of which is a prompt and whose numbers are kept.
+        planes : sequence of tuple of int, optional
+            All planes by default.
+        region : (y0, x0, y1, x1) or (V, 2) vertices, optional
+            In pixels: only objects the middle of whose box lies in it.
+        diameter : float, optional
+            Of a typical object, in pixels: the image is magnified or shrunk for it. 1:1 without it.
+        min_size, max_size : int
+            Pixels of an object on a plane.
+        exclude_edges : bool
+            Leave out what the edge of the plane cuts; for "grid" and "threshold".
+        skip_background : bool
+            Do not search where there is nothing but background; for these two as well.
+        link_slices : bool
+            Give objects that overlap from slice to slice one number; for these two as well.
+        mode, threshold
+            As for `predict`.
+        fill_holes : bool
+            Take in what a mask surrounds.
+        min_iou : float, optional
+            Masks of which the network expects less are left out; for "grid" and "threshold".
+        out, overwrite
+            As for `refine`.
+
+        Returns
+        -------
+        LabelJob
+            Iterate it for progress; its result is an array, or a `LabelStore` at `out`.
+
+        Raises
+        ------
+        HQSAMError
+            If an option is out of range, or prompts do not fit the image.
+        """
+        from napari_hqsam.segmentation.automatic.job import segment_job
+        from napari_hqsam.segmentation.automatic.settings import AutomaticSettings
+
+        check_mode(mode, has_hq=self.model.has_hq)
+        settings = AutomaticSettings(
+            method="threshold" if isinstance(prompts, str) and prompts == "threshold" else "grid",
+            diameter=diameter,
+            min_iou=min_iou,
+            min_size=min_size,
+            max_size=max_size,
+            exclude_edges=exclude_edges,
+            mode=mode,
+            threshold=threshold,
+            fill_holes=fill_holes,
+        )
+        return segment_job(
+            self.features,
+            prompts,
+            settings,
+            self.level,
+            planes=self._planes(planes),
+            region=region,
+            skip_background=skip_background,
+            link_slices=link_slices,
+            out=out,
+            overwrite=overwrite,
+        )
+
+    def refine(
+        self,
+        labels: Any,
+        *,
+        band: float = 8.0,
+        thin: float = 0.0,
+        planes: Sequence[Sequence[int]] | None = None,
+        region: ArrayLike | None = None,
+        mode: Mode = "hq+sam",
+        out: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
+    ) -> LabelJob:
+        """Give labels that exist HQ boundaries; each object keeps its number.
+
+        Parameters
+        ----------
+        labels : array-like of int, LabelStore or path
+            Of the planes of this image and level: from another program, a threshold, a hand. Each
+            plane is refined by itself; parts of a label that do not touch are one object.
+        band : float
+            How far, in pixels, a boundary may move.
+        thin : float
+            How far parts thinner than `band` may grow beyond it; 0 for not at all.
+        planes : sequence of tuple of int, optional
+            All planes by default.
+        region : (y0, x0, y1, x1) or (V, 2) vertices, optional
+            In pixels: only objects the middle of whose box lies in it are refined.
+        mode : {"hq+sam", "hq", "sam"}
+            As for `predict`.
+        out : path-like, optional
+            A ``.zarr`` for labels of any size. The job then goes on after a kill. In memory
+            without it.
+        overwrite : bool
+            Whether labels at `out` may be replaced.
+
+        Returns
+        -------
+        LabelJob
+            Iterate it for progress; its result is an array, or a `LabelStore` at `out`.
+
+        Raises
+        ------
+        HQSAMError
+            If the labels do not fit the image, or an option is out of range.
+        """
+        from napari_hqsam.segmentation.refine.job import refine_job
+        from napari_hqsam.segmentation.refine.refiner import RefineSettings
+
+        check_mode(mode, has_hq=self.model.has_hq)
+        frame = LabelFrame.of(self.source, self.level)
+        return refine_job(
+            self.features,
+            frame,
+            as_label_array(labels, frame),
+            self.level,
+            RefineSettings(band, thin, mode),
+            planes=self._planes(planes),
+            region=region,
+            out=out,
+            overwrite=overwrite,
+        )
+
     def close(self) -> None:
         """End the encoding in the background, and close the file behind the image."""
         self.encoding.close()
@@ -310,6 +464,9 @@ class Segmenter:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    def _planes(self, planes: Sequence[Sequence[int]] | None) -> list[tuple[int, ...]] | None:
+        return None if planes is None else [self.source.check_plane(plane) for plane in planes]
 
     def _check(
         self, prompts: Sequence[Prompts], plane: Sequence[int], mode: Mode, threshold: float
