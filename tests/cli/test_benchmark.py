@@ -36,6 +36,32 @@ def test_figures_stand_beside_their_targets(command: Any, small: HQSam, tmp_path
     assert list((tmp_path / "work").iterdir()) == []  # nothing is left behind
 
 
+def test_tables_are_printed_below_the_figures_and_written(
+    command: Any, monkeypatch: pytest.MonkeyPatch, small: HQSam, tmp_path: Path
+) -> None:
+    from napari_hqsam.benchmark import whole
+    from napari_hqsam.benchmark.figures import Figure, Table
+
+    def measure(*args: Any, **options: Any) -> tuple[list[Figure], Table]:
+        rows = [("nuclei", 1234, 0.8125, 2048.0), ("axons", 7, None, 1.5)]
+        return [Figure("a share", 97.0, "%", 98, at_least=True)], Table("sets", columns, rows)
+
+    columns = ("set", "objects", "AP50", "ms")
+    monkeypatch.setattr("napari_hqsam.weights.load_model", lambda *args, **options: small)
+    monkeypatch.setattr(whole, "measure_linear", measure)
+    found = command("benchmark", "whole", "--part", "linear", "-o", tmp_path)
+    assert found.status == 0, found.err
+    lines = found.out.splitlines()
+    (line,) = (x for x in lines if x.startswith("a share"))
+    assert "missed" in line
+    table = lines[lines.index("sets") + 1 :]
+    assert table[0].split() == [*columns]
+    assert table[1].split() == ["nuclei", "1,234", "0.812", "2,048"]
+    assert table[2].split() == ["axons", "7", "–", "1.5"]
+    report = json.loads((tmp_path / "benchmark-whole.json").read_text())
+    assert report["tables"][0]["rows"][1]["AP50"] is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -45,6 +71,9 @@ def test_figures_stand_beside_their_targets(command: Any, small: HQSam, tmp_path
         (("large", "--size", "100", "--device", "cpu"), "size 100"),
         (("large", "--size", "5000", "--work", "{missing}"), "there is no such folder"),
         (("seams", "{missing}", "--device", "cpu"), "no data set"),
+        (("whole", "--part", "nothing"), "--part nothing: choose refinement, automatic, seams or"),
+        (("whole", "--part", "refinement"), "it needs labelled images; give --data DIR"),
+        (("whole", "--data", "{missing}", "--device", "cpu"), "no data set"),
     ],
 )
 def test_bad_input_is_one_line(

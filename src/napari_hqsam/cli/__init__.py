@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from napari_hqsam import __version__
+from napari_hqsam.cli.auto import auto
 from napari_hqsam.cli.benchmark import benchmark
 from napari_hqsam.cli.console import complain
 from napari_hqsam.cli.demo import demo
@@ -18,6 +19,7 @@ from napari_hqsam.cli.embed import embed
 from napari_hqsam.cli.evaluate import evaluate
 from napari_hqsam.cli.export import export
 from napari_hqsam.cli.models import models
+from napari_hqsam.cli.refine import refine
 from napari_hqsam.cli.replay import replay
 from napari_hqsam.cli.segment import segment
 from napari_hqsam.cli.train import train
@@ -54,7 +56,7 @@ def _options(
 
 _app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
 _app.callback()(_options)
-for _command in (segment, embed, export, replay, models, demo, train, evaluate):
+for _command in (segment, refine, auto, embed, export, replay, models, demo, train, evaluate):
     _app.command()(_command)
 _app.add_typer(benchmark, name="benchmark")
 

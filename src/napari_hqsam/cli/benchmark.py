@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,7 +20,7 @@ from napari_hqsam.errors import HQSAMError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_hqsam.benchmark.figures import Figure, Report
+    from napari_hqsam.benchmark.figures import Cell, Figure, Report, Table
 
 benchmark = typer.Typer(
     rich_markup_mode=None, help="Measure speed, memory and seams on this computer."
@@ -136,6 +136,53 @@ def seams(
     _show(report, out)
 
 
+@benchmark.command()
+def whole(
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A data set (images/ and masks/), or a folder of them."),
+    ] = None,
+    model: Model = "micro",
+    checkpoint: Checkpoint = None,
+    device: Device = "auto",
+    images: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Images of a set, or slices, at most.")
+    ] = 8,
+    part: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="refinement, automatic, seams or linear; repeatable. By default all, or without "
+            "--data the last two.",
+        ),
+    ] = None,
+    out: Out = None,
+    work: Work = None,
+) -> None:
+    """Measure what is done to whole images: refining labels, finding objects, stitching.
+
+    Of each data set the part is used that `train` holds out. Labels are made worse in six ways and
+    refined; objects are found beside a threshold with a watershed, and beside Cellpose and StarDist
+    where they are installed; mosaics are compared with their images; and planes of 1,000 to 10,000
+    windows are stitched.
+
+    Example: napari-hqsam benchmark whole --data my-sets/ --images 4 -o figures/
+    """
+    from napari_hqsam.benchmark.whole import choose_parts, measure_whole
+
+    parts = choose_parts(part, data)  # before anything is loaded
+    with _workplace(work) as folder, _progress() as tell:
+        report = measure_whole(
+            load(model, checkpoint, device),
+            folder,
+            data,
+            parts=parts,
+            images=images,
+            tell=tell,
+        )
+    _show(report, out)
+
+
 @contextmanager
 def _workplace(work: Path | None) -> Iterator[Path]:
     """An empty folder, deleted afterwards."""
@@ -169,11 +216,33 @@ def _show(report: Report, out: Path | None) -> None:
     if not console.is_terminal:  # a file has room for whole lines
         console = Console(width=_FILE_WIDTH)
     console.print(table)
+    for more in report.tables:
+        console.print(f"\n[bold]{more.name}[/]", _rows(more), sep="\n", highlight=False)
     if out is not None:
         path = out / f"benchmark-{report.name}.json"
         out.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(report.to_json(), indent=1) + "\n", "utf-8")
         typer.echo(str(path))
+
+
+def _rows(shown: Table) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for i, heading in enumerate(shown.columns):
+        words = all(isinstance(row[i], str) for row in shown.rows)
+        table.add_column(heading, justify="left" if words else "right")
+    for row in shown.rows:
+        table.add_row(*map(_cell, row))
+    return table
+
+
+def _cell(value: Cell) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return value if isinstance(value, str) else f"{value:,}"
 
 
 def _text(value: float | bool, figure: Figure) -> str:
