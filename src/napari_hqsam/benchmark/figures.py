@@ -30,6 +30,8 @@ class Figure:
         only informs.
     about : str
         Where it comes from: what the target is made of, how many times it was measured.
+    at_least : bool
+        Whether the value must reach the target instead.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Figure:
     unit: str = ""
     target: float | bool | None = None
     about: str = ""
+    at_least: bool = False
 
     @property
     def met(self) -> bool | None:
@@ -45,7 +48,35 @@ class Figure:
             return None
         if isinstance(self.target, bool):
             return bool(self.value) == self.target
+        if self.at_least:
+            return bool(self.value >= self.target)
         return bool(self.value <= self.target)  # never by NaN
+
+
+Cell = str | int | float | None
+
+
+@dataclass
+class Table:
+    """Figures of many cases, a row for each.
+
+    Attributes
+    ----------
+    name : str
+    columns : tuple of str
+        Their headings, each once.
+    rows : list of tuple of str, int, float or None
+        A value for each column; None where there is none.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    rows: list[tuple[Cell, ...]] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """The table, ready for JSON."""
+        rows = [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+        return {"table": self.name, "rows": rows}
 
 
 @dataclass
@@ -59,16 +90,22 @@ class Report:
     setting : dict of str to str or number
         What they depend on: model, device, threads, sizes.
     figures : list of Figure
+    tables : list of Table
+        What the figures are made of, where that is of interest.
     """
 
     name: str
     setting: dict[str, str | float]
     figures: list[Figure] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """The report, ready for JSON."""
         figures = [asdict(figure) | {"met": figure.met} for figure in self.figures]
-        return {"benchmark": self.name, "setting": self.setting, "figures": figures}
+        report = {"benchmark": self.name, "setting": self.setting, "figures": figures}
+        if self.tables:
+            report["tables"] = [table.to_json() for table in self.tables]
+        return report
 
 
 def setting_of(model: HQSam) -> dict[str, str | float]:
