@@ -29,7 +29,8 @@ def test_what_it_offers(manifest: PluginManifest) -> None:
     assert all(reader.accepts_directories for reader in offers.readers)
     extensions = [e for writer in offers.writers for e in writer.filename_extensions]
     assert extensions == [".tif", ".tiff", ".zarr"]
-    assert [widget.display_name for widget in offers.widgets] == ["Annotate", "Models"]
+    docks = [widget.display_name for widget in offers.widgets]
+    assert docks == ["Annotate", "Segment all", "Models"]
     assert set(offers.configurations) == {"models", "embeddings", "keys"}
     assert set(offers.menus) == {"napari/layers/segment", "napari/layers/annotate"}
     used = [*offers.readers, *offers.writers, *offers.widgets, *offers.sample_data]
