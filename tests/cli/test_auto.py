@@ -10,9 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+import torch
 
 from napari_hqsam.labels.export import write_labels
 from napari_hqsam.labels.store import LabelStore
+from napari_hqsam.modeling import build
+from napari_hqsam.segmentation.automatic.automatic import Automatic
 
 from .conftest import BoxModel, Command
 from .fake_job import FakeJobs, replace_jobs
@@ -178,6 +181,47 @@ def test_a_killed_job_goes_on_where_it_was(
     if suffix == ".zarr":
         made = np.asarray(LabelStore.open(target).levels[0])
         assert np.unique(made).tolist() == [0, 1, 3, 5, 7, 9]
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".zarr"])
+def test_the_real_job_goes_on_to_the_same_labels(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    """Bright squares, and a network of random weights."""
+    torch.manual_seed(0)
+    network = build("micro", input_size=64).eval()
+    network.refines_parts = network.trusts_boxes = False
+    monkeypatch.setattr("napari_hqsam.weights.load_model", lambda *args, **options: network)
+    pixels = np.random.default_rng(0).integers(0, 20, (70, 100), np.uint8)
+    for y, x in ((10, 12), (20, 70), (50, 40)):
+        pixels[y : y + 12, x : x + 12] += 200
+    image = tmp_path / "squares.tif"
+    tifffile.imwrite(image, pixels)
+    options = ("--find", "threshold", "--diameter", 12, "--min-iou", 0, "--threshold", -2)
+    clean, target = tmp_path / f"clean{suffix}", tmp_path / f"out{suffix}"
+    done = command("auto", image, "-o", clean, *options)
+    assert (done.status, done.err) == (0, "")
+
+    find, searched = Automatic.find, []
+
+    def watched(self: Automatic, window: Any) -> Any:
+        searched.append(window)
+        if len(searched) == 4:
+            raise Killed
+        return find(self, window)
+
+    monkeypatch.setattr(Automatic, "find", watched)
+    with pytest.raises(Killed):
+        command("auto", image, "-o", target, *options)
+    assert command("auto", image, "-o", target, *options).status == 0
+    assert len(set(searched)) == len(searched) - 1  # the one that was cut short, twice
+    made, wanted = (
+        np.asarray(LabelStore.open(p).levels[0]) if suffix == ".zarr" else tifffile.imread(p)
+        for p in (target, clean)
+    )
+    assert wanted.any()
+    np.testing.assert_array_equal(made, wanted)
+    assert not (tmp_path / f"out{suffix}.job").exists()
 
 
 def test_a_table_that_was_edited_meanwhile_is_another_job(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,10 @@ from napari_hqsam.evaluation.data import LabelledPlane
 from napari_hqsam.evaluation.detection import average_precision, cutouts, similarity
 from napari_hqsam.modeling import HQSam
 from napari_hqsam.segmentation import Segmenter
+from napari_hqsam.segmentation.automatic.settings import Method
 
 WATERSHED = "threshold + watershed"
-_OWN: tuple[Literal["grid", "threshold"], ...] = ("grid", "threshold")
+_OWN: tuple[Method, ...] = ("grid", "threshold")
 _OTHERS: dict[str, Callable[[], Tool | None]] = {"Cellpose": cellpose, "StarDist": stardist}
 
 COLUMNS = (

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, islice, product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_hqsam.benchmark.clock import seconds_of
-from napari_hqsam.benchmark.figures import Figure, Table
+from napari_hqsam.benchmark.figures import Cell, Figure, Table
 from napari_hqsam.benchmark.held_out import median_diameter, of_instances
 from napari_hqsam.benchmark.mosaic import lay_out
 from napari_hqsam.evaluation.data import LabelledPlane, labelled_files, spread
@@ -24,9 +25,10 @@ from napari_hqsam.evaluation.detection import cutouts
 from napari_hqsam.modeling import HQSam
 from napari_hqsam.segmentation import Segmenter
 from napari_hqsam.segmentation.automatic.layout import octave_for
+from napari_hqsam.segmentation.automatic.settings import Method
 from napari_hqsam.training.data import find_data_sets
 
-METHODS: tuple[Literal["grid", "threshold"], ...] = ("threshold", "grid")
+METHODS: tuple[Method, ...] = ("threshold", "grid")
 COLUMNS = ("pictures", "method", "objects", "match", "mean IoU", "cut", "s", "linking", "drawing")
 
 _COLUMNS = 3
@@ -74,6 +76,11 @@ class Sameness:
     ious: NDArray[np.float64]
     cut: int
 
+    @property
+    def match(self) -> float:
+        """Percent of the objects that match."""
+        return 100 * float((self.ious >= _MATCH).mean())
+
 
 def measure_mosaic_seams(
     model: HQSam,
@@ -90,34 +97,14 @@ def measure_mosaic_seams(
     tell : callable
         Takes a line on what is done now.
     """
-    table, figures = Table("mosaics", COLUMNS), []
+    table = Table("mosaics", COLUMNS)
+    figures: list[Figure] = []
     for name, of in pictures.items():
-        tiles, diameter = of.tiles, of.diameter
-        image = lay_out(tiles, _COLUMNS).image
         for method in METHODS:
-            tell(f"mosaic of {name}, {method}")
-            whole, spent = _find(model, image, method, diameter)
-            found = []
-            for i, (part, box) in enumerate(_parts(image, tiles[0].labels.shape), start=1):
-                tell(f"mosaic of {name}, {method}, image {i} of {len(tiles)} alone")
-                alone, _ = _find(model, part, method, diameter)
-                found.append(sameness(alone, whole, box))
-            ious, cut = np.concatenate([f.ious for f in found]), sum(f.cut for f in found)
-            if not len(ious):
-                continue
-            match = 100 * float((ious >= _MATCH).mean())
-            took = sum(spent.values())
-            shares = [100 * spent[step] / took for step in ("linking", "drawing")]
-            table.rows.append(
-                (name, method, len(ious), match, float(ious.mean()), cut, took, *shares)
-            )
-            what = f"mosaic of {name}, {method}: objects"
-            about = f"of {len(ious):,} with an IoU of {_MATCH:g} or more with one found alone"
-            figures.append(Figure(f"{what} that match", match, "%", _TARGET, about, True))
-            figures.append(Figure(f"{what} cut", cut, "", 0, f"of {len(ious):,}"))
-            share = f"mosaic of {name}, {method}: linking and drawing"
-            about = f"of {took:.1f} s; linking {shares[0]:.2g} %"
-            figures.append(Figure(share, sum(shares), "%", _STITCHING, about))
+            found, spent = _compare(model, of, method, partial(_prefixed, tell, name, method))
+            if len(found.ious):
+                table.rows.append(_row(name, method, found, spent))
+                figures += _figures(f"mosaic of {name}, {method}", found, spent)
     return figures, table
 
 
@@ -211,12 +198,53 @@ def _parts(
         yield image[box], box
 
 
+def _compare(
+    model: HQSam, pictures: Pictures, method: Method, tell: Callable[[str], object]
+) -> tuple[Sameness, dict[str, float]]:
+    """How the objects of the tiles are found again, and the seconds that the mosaic took."""
+    image = lay_out(pictures.tiles, _COLUMNS).image
+    whole, spent = _find(model, image, method, pictures.diameter, tell)
+    found = []
+    for i, (part, box) in enumerate(_parts(image, pictures.tiles[0].labels.shape), start=1):
+        tell(f"image {i} of {len(pictures.tiles)} alone")
+        alone, _ = _find(model, part, method, pictures.diameter)
+        found.append(sameness(alone, whole, box))
+    return Sameness(np.concatenate([f.ious for f in found]), sum(f.cut for f in found)), spent
+
+
 def _find(
-    model: HQSam, image: NDArray[Any], method: Literal["grid", "threshold"], diameter: float
+    model: HQSam,
+    image: NDArray[Any],
+    method: Method,
+    diameter: float,
+    tell: Callable[[str], object] = lambda _: None,
 ) -> tuple[NDArray[Any], dict[str, float]]:
     """The labels of an image, and how many seconds each step took."""
     limits = (0.0, 255.0)
     with Segmenter(image, axes="yxc", contrast_limits=limits, model=model) as segmenter:
         job = segmenter.segment_all(method, diameter=diameter)
-        spent = seconds_of(job)
+        spent = seconds_of(job, tell)
         return job.result(), spent
+
+
+def _prefixed(tell: Callable[[str], object], name: str, method: str, line: str) -> None:
+    tell(f"mosaic of {name}, {method}: {line}")
+
+
+def _shares(spent: Mapping[str, float]) -> list[float]:
+    """Of the time of a run linking and drawing, in percent."""
+    return [100 * spent[step] / sum(spent.values()) for step in ("linking", "drawing")]
+
+
+def _row(name: str, method: str, found: Sameness, spent: Mapping[str, float]) -> tuple[Cell, ...]:
+    same = (len(found.ious), found.match, float(found.ious.mean()), found.cut)
+    return name, method, *same, sum(spent.values()), *_shares(spent)
+
+
+def _figures(what: str, found: Sameness, spent: Mapping[str, float]) -> Iterator[Figure]:
+    count, shares = f"of {len(found.ious):,}", _shares(spent)
+    about = f"{count} with an IoU of {_MATCH:g} or more with one found alone"
+    yield Figure(f"{what}: objects that match", found.match, "%", _TARGET, about, True)
+    yield Figure(f"{what}: objects cut", found.cut, "", 0, count)
+    about = f"of {sum(spent.values()):.1f} s; linking {shares[0]:.2g} %"
+    yield Figure(f"{what}: linking and drawing", sum(shares), "%", _STITCHING, about)

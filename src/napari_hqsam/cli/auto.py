@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from napari_hqsam.modeling import Mode
 
 _METHODS = ("grid", "threshold")
+# Of no use where somebody says where the objects are.
+_SEARCHED = ("min_iou", "exclude_edges", "no_skip_background", "no_link_slices")
 
 
 def auto(
@@ -230,6 +232,11 @@ def _method(ctx: typer.Context) -> str:
     if len(given) > 1:
         raise HQSAMError(f"{options}: give one of them")
     if given and given != ["find"]:
+        for name in _SEARCHED:
+            if ctx.params[name] not in (None, False):
+                raise HQSAMError(
+                    f"--{name.replace('_', '-')}: goes with --find only, not {options}"
+                )
         return ""
     method = ctx.params["find"] or _METHODS[0]
     if method not in _METHODS:

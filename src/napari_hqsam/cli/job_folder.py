@@ -131,7 +131,7 @@ class JobFolder:
             for step in job:
                 self._computed = True
                 gigabytes = step.bytes / 1e9
-                left = f"{duration(step.seconds_left)} left, {gigabytes:.2f} GB"
+                left = f"{duration(step.seconds_left)} left, {gigabytes:.2f} GB so far"
                 bar.update(task, completed=step.done, left=left)
                 now, computed = time.monotonic(), step.done - step.skipped
                 enough = computed >= _FEW or (computed and now - began > _SECONDS)
@@ -154,7 +154,7 @@ def job_folder(output: Path) -> Path:
 def duration(seconds: float) -> str:
     """A time in words that are precise enough to wait for: ``40 s``, ``12 min``, ``3 h 05 min``."""
     if seconds != seconds:
-        return "unknown time"
+        return "some time"
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

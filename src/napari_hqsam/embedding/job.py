@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from typing import Self
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -72,7 +75,7 @@ class Job(Generic[Item, Result]):
         """Begin no further item."""
         self._steps.close()
 
-    def __enter__(self) -> Job[Item, Result]:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -18,13 +18,14 @@ Floats = NDArray[np.float32]
 _OVERVIEW = 128
 # Windows that the background is learnt from, and the side of a block of their overviews.
 _SAMPLE, _BLOCK = 64, 16
-# Side of the patches whose means show what is too faint to stand out of the noise of pixels.
-_PATCH = 4
-# How far the mean of a patch and the value of a pixel may lie from the background, in standard
-# deviations of each: of 16,000 pixels of mere noise hardly one lies farther off than 5.
+# Sides of the squares whose means show what is too faint to stand out of the noise of pixels.
+_SQUARES = (1, 3, 9)
+# How far a mean may lie from the background, in its standard deviations: of 16,000 pixels of mere
+# noise hardly one lies farther off than 5.
 _FAR = 6.0
-# Differences that count for nothing, in steps of 8-bit intensity: of a pixel, and of a patch.
-_NOTHING, _NOTHING_OF_PATCH = 1.5, 0.75
+# Differences that count for nothing, in steps of 8-bit intensity: of a pixel, and of a mean.
+_NOTHING, _NOTHING_OF_MEAN = 1.5, 0.75
+_PATCH = 4  # side of those that a flat block has alike
 # Of the blocks that are sampled, how many must be background, and how many of them must agree.
 _SHARE, _FEWEST, _AGREE = 0.02, 4, 0.9
 _CLOSE = 6.0  # to the level of the background
@@ -89,7 +90,7 @@ class Tissue:
         """Windows of a side spread over the image, which a given image always gives alike."""
         plane_shape, shape = self._source.plane_shape, self._source.yx_shape(self._level)
         n_planes = math.prod(plane_shape)
-        found = {}
+        found: dict[Window, None] = {}
         for i in range(_SAMPLE):
             at = np.unravel_index((2 * i + 1) * n_planes // (2 * _SAMPLE), plane_shape or (1,))
             plane = tuple(int(k) for k in at) if plane_shape else ()
@@ -107,14 +108,18 @@ class Tissue:
 
 def _bare(overview: Floats, background: Background) -> bool:
     """Whether an overview (3, h, w) shows nothing but background."""
+    from scipy.ndimage import uniform_filter
+
     middle = np.median(overview, axis=(1, 2))
     if np.abs(middle - background.level).max() > _CLOSE + background.noise:
         return False
-    off = np.abs(overview - middle[:, None, None]).max()
-    if off > _FAR * background.noise + _NOTHING:
-        return False
-    faint = np.abs(_patches(overview) - middle[:, None, None]).max()
-    return bool(faint <= _FAR * background.noise / _PATCH + _NOTHING_OF_PATCH)
+    for side in _SQUARES:
+        means = overview if side == 1 else uniform_filter(overview, (0, side, side))
+        nothing = _NOTHING if side == 1 else _NOTHING_OF_MEAN
+        off = float(np.abs(means - middle[:, None, None]).max())
+        if off > _FAR * background.noise / side + nothing:
+            return False
+    return True
 
 
 def _blocks(overview: Floats) -> list[Floats]:
@@ -155,7 +160,7 @@ def _flat(block: Floats, noise: float) -> bool:
     """Whether the patches of a block differ no more than noise makes them."""
     means = _patches(block)
     spread = means.max(axis=(1, 2)) - means.min(axis=(1, 2))
-    return bool(spread.max() <= _FAR * noise / _PATCH + 2 * _NOTHING_OF_PATCH)
+    return bool(spread.max() <= _FAR * noise / _PATCH + 2 * _NOTHING_OF_MEAN)
 
 
 def _patches(overview: Floats) -> Floats:

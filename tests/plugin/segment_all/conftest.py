@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,11 +22,19 @@ from napari_hqsam.labels.given import as_label_array
 from napari_hqsam.labels.store import LabelStore
 from napari_hqsam.plugin.segment_all import SegmentAllWidget, live_preview
 from napari_hqsam.segmentation.blocks import Block
+from napari_hqsam.storage.work import SETTINGS
 
 # Two bright squares on black, (y, x) from 40 to 79 and from 120 to 149.
 PICTURE = np.zeros((200, 220), dtype=np.uint16)
 PICTURE[40:80, 40:80] = 1000
 PICTURE[120:150, 120:150] = 1000
+
+
+def begin(place: Path) -> None:
+    """Leave what a job leaves that has begun to write labels to a place."""
+    folder = Path(f"{place}.job")
+    folder.mkdir(exist_ok=True)
+    (folder / SETTINGS).touch()
 
 
 class Control:
@@ -87,7 +96,7 @@ class FakeJob:
             if self.control.error and i == 2:
                 raise HQSAMError(self.control.error)
             if self.out is not None:
-                Path(f"{self.out}.job").mkdir(exist_ok=True)
+                begin(self.out)
             yield Progress(i + 1, 4, 0, float("nan") if i == 0 else 3.0 - i, bytes=10**8 * i)
 
     def result(self) -> Any:
@@ -101,7 +110,7 @@ class FakeJob:
         store = LabelStore.create(self.out, labels.shape, axes=self.frame.axes)
         for index in np.ndindex(*labels.shape[:-2]):
             store.write(index, 0, 0, labels[index])
-        Path(f"{self.out}.job").rmdir()
+        shutil.rmtree(f"{self.out}.job")
         return store
 
     def preview(self, plane: Any, box: Any) -> Any:

@@ -15,7 +15,7 @@ from napari_hqsam.plugin.segment_all import output
 from napari_hqsam.plugin.segment_all.part import Part
 from napari_hqsam.plugin.segment_all.running import progress_line
 
-from .conftest import PICTURE
+from .conftest import PICTURE, begin
 
 LABELS = np.zeros((200, 220), dtype=np.uint16)
 LABELS[42:80, 40:78] = 7
@@ -287,7 +287,7 @@ class TestOnDisk:
         (output.labels_folder() / "cells-objects.zarr").mkdir()
         desk.open()
         assert desk.c.chosen_place.name == "cells-objects-2.zarr"
-        (output.labels_folder() / "cells-objects.zarr.job").mkdir()
+        begin(output.labels_folder() / "cells-objects.zarr")
         desk.dock._on_image()
         desk.c.show_place(None)
         desk.dock._on_image()

@@ -46,6 +46,14 @@ def test_a_dent_of_its_own_is_no_shift() -> None:
     assert Shift.between(depth(round_mask(20)), depth(dented)).size < 0.6
 
 
+def test_where_the_network_contradicts_itself_labels_stay() -> None:
+    old, seen = round_mask(20), round_mask(25)
+    answers = [logits(seen), logits(round_mask(18))]
+    np.testing.assert_array_equal(settled(old, logits(seen), 8, answers=answers), old)
+    agreeing = settled(old, logits(seen), 8, answers=[logits(seen), logits(round_mask(22))])
+    assert agreeing.sum() > 1.4 * old.sum()
+
+
 def test_where_the_network_is_not_sure_labels_stay() -> None:
     old, seen = round_mask(20), round_mask(23)
     np.testing.assert_array_equal(settled(old, np.where(seen, 0.5, -0.5), band=8), old)

@@ -45,7 +45,8 @@ class Controls:
         self.preview: Any = CheckBox(text="Preview")
         self.preview_status: Any = Label(value="")
         self.message: Any = Label(value=HINT)
-        self.progress: Any = ProgressBar(visible=False, max=0)
+        # Without an end it would be animated, which takes half a core from the job.
+        self.progress: Any = ProgressBar(visible=False, max=1000)
         self.run: Any = PushButton(text="Run")
         self.cancel: Any = PushButton(text="Cancel", visible=False)
         self._status = column(
@@ -107,14 +108,12 @@ class Controls:
         """Offer to cancel, or to run."""
         self.run.enabled = not busy
         self.cancel.visible = self.progress.visible = busy
-        if busy:
-            self.progress.max = 0
+        self.progress.value = 0
         if text:
             self.say(text)
 
     def show_progress(self, text: str, done: int, total: int) -> None:
         """Say how far it is; total 0 if that is not known."""
-        self.progress.max = 1000 if total else 0
         self.progress.value = round(1000 * done / total) if total else 0
         self.say(text)
 

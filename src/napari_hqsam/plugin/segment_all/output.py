@@ -13,6 +13,7 @@ from napari.layers import Image, Labels
 
 from napari_hqsam.plugin.label_folder import LARGEST_PLANE, STORE, labels_folder
 from napari_hqsam.plugin.layers import transform_like
+from napari_hqsam.storage.work import begun
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -48,7 +49,7 @@ def free_place(name: str) -> Path:
 
 def unfinished(place: Path) -> bool:
     """Whether a job that writes there was begun and not finished."""
-    return place.with_name(f"{place.name}.job").is_dir()
+    return begun(place.with_name(f"{place.name}.job"))
 
 
 def add_layer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hqsam.embedding.features import Features
-from napari_hqsam.images.windows import Box, Window
+from napari_hqsam.images.windows import Box, Window, whole_plane
 from napari_hqsam.modeling import HQSam, TileFeatures
 from napari_hqsam.modeling.hq_sam import check_mode
 from napari_hqsam.segmentation.automatic.drawing import Drawing, draw_boxes
@@ -31,6 +32,9 @@ from napari_hqsam.segmentation.stitch import Instances
 # training images), and SAM's own.
 _MICRO = {"grid": (0.45, 0.2), "threshold": (0.4, 0.0)}
 _SAM = {"grid": (0.88, 0.95), "threshold": (0.5, 0.0)}
+
+# What is longer than so many diameters is ground between objects, cut out by a window.
+_LONGEST = 4.0
 
 _Boxes = tuple[NDArray[np.int64], NDArray[np.float32]]
 
@@ -71,7 +75,7 @@ class Automatic:
         self._filters = _filters(features.model, settings)
         size = features.model.input_size
         self._octaves = octaves_of(settings.diameter, settings.crops, size)
-        side = round(size * 2.0 ** self._octaves[0])
+        side = min(round(size * 2.0 ** self._octaves[0]), whole_plane(shape, size).side)
         self._points = settings.points_per_side or points_per_side(settings.diameter, side, size)
         self._drawing = Drawing(
             settings.mode,
@@ -81,6 +85,7 @@ class Automatic:
             settings.min_size,
             settings.max_size,
             settings.exclude_edges,
+            math.inf if settings.diameter is None else _LONGEST * settings.diameter,
         )
         self.foreground = Foreground(
             features.source, features.mapping, level, size, settings.diameter

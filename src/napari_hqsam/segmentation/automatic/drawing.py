@@ -43,6 +43,8 @@ class Drawing:
     max_overlap : float
     min_size, max_size : int
     exclude_edges : bool
+    longest : float
+        Objects that are higher or wider, in pixels, are left out.
     """
 
     mode: Mode = "hq+sam"
@@ -52,12 +54,15 @@ class Drawing:
     min_size: int = 0
     max_size: int | None = None
     exclude_edges: bool = False
+    longest: float = math.inf
 
     def wants(self, area: int, box: Box, shape: tuple[int, int]) -> bool:
         """Whether an object of so many pixels and that box, on a plane of `shape`, is wanted."""
         if area < max(self.min_size, 1) or (self.max_size is not None and area > self.max_size):
             return False
         y0, x0, y1, x1 = box
+        if max(y1 - y0, x1 - x0) > self.longest:
+            return False
         at_edge = min(y0, x0) <= 0 or y1 >= shape[0] or x1 >= shape[1]
         return not (self.exclude_edges and at_edge)
 

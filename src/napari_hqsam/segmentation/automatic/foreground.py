@@ -23,6 +23,7 @@ _GLANCE = 64  # model pixels along the side of a window that is only looked at
 _STRIDE = 4  # of the pixels that are kept of a sample
 # Where the threshold lies between background, 0, and foreground, 1.
 _BETWEEN = 0.4
+_LEAST = 1.0  # that they differ, of 255; what is less is rounding
 # In diameters of a typical object: how far background is averaged, what is smoothed of the image
 # and of the distances, how far apart two objects are at least, how small one may be.
 _SURROUND, _SMOOTH, _SMOOTH_DISTANCE, _APART, _SMALLEST = 1.0, 0.025, 0.06, 0.35, 0.25
@@ -105,6 +106,8 @@ class Foreground:
         if not high.any() or high.all():
             return Cut(np.inf, True)
         ends = float(values[~high].mean()), float(values[high].mean())
+        if ends[1] - ends[0] < _LEAST:
+            return Cut(np.inf, True)
         background, foreground = ends if self._bright else ends[::-1]
         level = background + _BETWEEN * (foreground - background)
         return Cut(level, self._bright)

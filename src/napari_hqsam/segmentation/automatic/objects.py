@@ -11,19 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 from napari_hqsam.errors import HQSAMError
 from napari_hqsam.images import ImageSource
 from napari_hqsam.images.windows import Box
+from napari_hqsam.labels.find import Readable, label_boxes
 from napari_hqsam.labels.frame import LabelFrame
-from napari_hqsam.labels.label_array import LabelArray
-from napari_hqsam.labels.pyramid import Plane, tiles
+from napari_hqsam.labels.pyramid import Plane
 from napari_hqsam.segmentation.prompts import Prompts
-from napari_hqsam.segmentation.stitch import Instances
 
 Found = dict[Plane, list[tuple[int, Prompts]]]
 
-_SIDE = 2048  # of what is read of labels at once
-
 
 def objects_from_labels(
-    labels: LabelArray,
+    labels: Readable,
     frame: LabelFrame,
     planes: Sequence[Plane] | None = None,
     region: Box | None = None,
@@ -34,7 +31,7 @@ def objects_from_labels(
 
     Parameters
     ----------
-    labels : LabelArray
+    labels : GivenLabels or LabelArray
         From 0 up, of the frame's shape.
     frame : LabelFrame
         Says which plane of the labels belongs to which plane of the image.
@@ -49,20 +46,12 @@ def objects_from_labels(
         Of each plane that has labels (label, Prompts), by ascending label.
     """
     found: Found = {}
-    height, width = frame.plane_shape
     for plane in frame.planes() if planes is None else planes:
-        at = frame.plane(plane)
-        boxes: dict[int, NDArray[np.int64]] = {}
-        for block in tiles((0, 0, height, width), (_SIDE, _SIDE)):
-            part = Instances.of_labels(plane, block, labels.read(at, block), keep_ids=True)
-            for number, box in zip(part.ids.tolist(), part.boxes, strict=True):
-                known = boxes.get(number, box)
-                low, high = np.minimum(known[:2], box[:2]), np.maximum(known[2:], box[2:])
-                boxes[number] = np.concatenate([low, high])
+        places = label_boxes(labels, frame.plane(plane))
         chosen = [
-            (number, _boxed(boxes[number]))
-            for number in sorted(boxes)
-            if region is None or _meets(boxes[number], region)
+            (number, _boxed(box))
+            for number, box in zip(places.labels.tolist(), places.boxes, strict=True)
+            if region is None or _meets(box, region)
         ]
         if chosen:
             found[tuple(plane)] = chosen

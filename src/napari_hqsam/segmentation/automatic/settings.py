@@ -26,7 +26,8 @@ class AutomaticSettings:
         A click on each point of a grid, or a box around each object that a threshold shows.
     diameter : float or None
         Of a typical object, in pixels of the level worked on: windows are chosen in which it spans
-        an eighth to a quarter of their side. None looks at the image 1:1.
+        an eighth to a quarter of their side, and what is longer than four such objects is left
+        out. None looks at the image 1:1.
     points_per_side : int or None
         Of the grid, in a window. None sets the points half a diameter apart, or without a
         diameter 32 model pixels.

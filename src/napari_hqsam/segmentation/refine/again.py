@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -28,8 +29,10 @@ from napari_hqsam.segmentation.refine.settle import depth
 _BATCH = 32
 # Weight of the answer to the box; the other one has the rest. Chosen on training images.
 _BOX_WEIGHT = 1 / 3
-# Logits of the softened mask: they end here, at half of the band from the boundary.
+# Logits of the softened mask: they end here, at half of the band from the boundary. A part has no
+# box to hold it, and is told more firmly where it is: so much a pixel, up to that.
 _SOFT = 1.0
+_FIRM = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +69,22 @@ class Outline:
         return float(y.min() + oy), float(x.min() + ox), float(y.max() + oy), float(x.max() + ox)
 
 
+class Answer(NamedTuple):
+    """What the network says of an object, on the pixels of its outline's box.
+
+    Attributes
+    ----------
+    logits : ndarray
+        (h, w), above 0 where it sees the object; what the window does not show is `OUTSIDE`.
+    of_box, of_point : ndarray or None
+        (h, w) the answers that they are made of; None for a part.
+    """
+
+    logits: NDArray[np.float32]
+    of_box: NDArray[np.float32] | None = None
+    of_point: NDArray[np.float32] | None = None
+
+
 def look_again(
     features: Features,
     window: Window,
@@ -74,8 +93,8 @@ def look_again(
     mode: Mode,
     *,
     whole: bool = True,
-) -> list[NDArray[np.float32]]:
-    """Logits of objects, above 0 where the network sees them.
+) -> list[Answer]:
+    """Ask the network about objects of which there is an outline.
 
     Parameters
     ----------
@@ -91,24 +110,27 @@ def look_again(
 
     Returns
     -------
-    list of ndarray
-        (h, w) on the box of each outline; what the window does not show is `OUTSIDE`.
+    list of Answer
+        One for each outline.
     """
-    found: list[NDArray[np.float32]] = []
+    found: list[Answer] = []
     features.prepare(window)  # gives way to those whom a user waits for
     tile = features.get(window)
     for start in range(0, len(outlines), _BATCH):
         part = outlines[start : start + _BATCH]
-        soft = [_softened(outline, window, band) for outline in part]
+        limit, slope = (_SOFT, 2 * _SOFT / band) if whole else (_FIRM, 1.0)
+        soft = [_softened(outline, window, limit, slope) for outline in part]
         points = [Prompts(points=[outline.heart]) for outline in part]
-        logits = _logits(features.model, tile, window, points, soft, mode)
-        if whole:
-            boxes = [Prompts(box=outline.ends) for outline in part]
-            other = _logits(features.model, tile, window, boxes, [None] * len(part), mode)
-            with torch.inference_mode():
-                logits = torch.lerp(logits, other, _BOX_WEIGHT)
-        for outline, of_object in zip(part, logits, strict=True):
-            found.append(_on_box(of_object, window, outline.box))
+        of_point = _logits(features.model, tile, window, points, soft, mode)
+        if not whole:
+            pairs = zip(part, of_point, strict=True)
+            found += [Answer(_on_box(logits, window, outline.box)) for outline, logits in pairs]
+            continue
+        boxes = [Prompts(box=outline.ends) for outline in part]
+        of_box = _logits(features.model, tile, window, boxes, [None] * len(part), mode)
+        for outline, *answers in zip(part, of_point, of_box, strict=True):
+            point, box = (_on_box(logits, window, outline.box) for logits in answers)
+            found.append(Answer(point + _BOX_WEIGHT * (box - point), box, point))
     return found
 
 
@@ -126,11 +148,11 @@ def _logits(
         return torch.stack([of.decoded.select(mode)[0][0, 0] for of in decoded])
 
 
-def _softened(outline: Outline, window: Window, band: float) -> NDArray[np.float32]:
-    """The mask as low-res logits (S/4, S/4) that leave open where in the band its edge lies."""
-    depth = np.clip(outline.depth * (2 * _SOFT / band), -_SOFT, _SOFT).astype(np.float32)
+def _softened(outline: Outline, window: Window, limit: float, slope: float) -> NDArray[np.float32]:
+    """The mask as low-res logits (S/4, S/4) that leave open where near its edge it ends."""
+    depth = np.clip(outline.depth * slope, -limit, limit).astype(np.float32)
     logits = window_logits(torch.from_numpy(depth), outline.box[:2], window)
-    return logits.clamp(-_SOFT, _SOFT).numpy()
+    return logits.clamp(-limit, limit).numpy()
 
 
 def _on_box(logits: torch.Tensor, window: Window, box: Box) -> NDArray[np.float32]:

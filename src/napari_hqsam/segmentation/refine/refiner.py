@@ -22,7 +22,7 @@ from napari_hqsam.modeling import Mode
 from napari_hqsam.segmentation.automatic.layout import octave_for, window_of
 from napari_hqsam.segmentation.fine import Blend
 from napari_hqsam.segmentation.mask import OUTSIDE
-from napari_hqsam.segmentation.refine.again import Outline, look_again
+from napari_hqsam.segmentation.refine.again import Answer, Outline, look_again
 from napari_hqsam.segmentation.refine.settle import settled
 from napari_hqsam.segmentation.region import Region
 
@@ -261,17 +261,18 @@ class Refiner:
             part = Outline(self.labels.read(at, around) == label, around)
             if part.mask.any():
                 settings = self.settings
-                (logits,) = look_again(
+                (answer,) = look_again(
                     self.features, window, [part], settings.band, settings.mode, whole=False
                 )
-                inner = torch.from_numpy(logits[slices((y, x, y + h, x + w), around)])
+                inner = torch.from_numpy(answer.logits[slices((y, x, y + h, x + w), around)])
                 blend.add(inner, window)
-        return self._settle(outline, blend.result().numpy())
+        return self._settle(outline, Answer(blend.result().numpy()))
 
-    def _settle(self, outline: Outline, logits: NDArray[np.float32]) -> Refined:
-        settings = self.settings
-        mask = settled(outline.mask, logits, settings.band, settings.thin)
-        return Refined(outline.box, mask, logits.astype(np.float16), outline.heart)
+    def _settle(self, outline: Outline, answer: Answer) -> Refined:
+        band, thin = self.settings.band, self.settings.thin
+        told = [logits for logits in answer[1:] if logits is not None]
+        mask = settled(outline.mask, answer.logits, band, thin, told)
+        return Refined(outline.box, mask, answer.logits.astype(np.float16), outline.heart)
 
     def _around(self, box: NDArray[np.int64]) -> Box:
         """The box of an object with all that it may grow into."""

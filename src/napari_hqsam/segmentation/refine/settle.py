@@ -7,7 +7,9 @@ Or they may be wrong all over, and what the network sees is better.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -37,7 +39,13 @@ def depth(mask: Bools) -> Floats:
     return np.where(mask, inside - 0.5, 0.5 - outside)
 
 
-def settled(old: Bools, logits: NDArray[Any], band: float, thin: float = 0.0) -> Bools:
+def settled(
+    old: Bools,
+    logits: NDArray[Any],
+    band: float,
+    thin: float = 0.0,
+    answers: Sequence[NDArray[Any]] = (),
+) -> Bools:
     """The new mask of an object.
 
     It differs from the old one within `band` of the old boundary only, and by no less than the
@@ -53,6 +61,9 @@ def settled(old: Bools, logits: NDArray[Any], band: float, thin: float = 0.0) ->
         Pixels.
     thin : float
         How far, in pixels, parts that are thinner than `band` may grow beyond it.
+    answers : sequence of ndarray
+        (h, w) logits that the network gave to different prompts: if it contradicts itself on
+        whether the object is wider or narrower, the mask stays.
 
     Returns
     -------
@@ -69,6 +80,8 @@ def settled(old: Bools, logits: NDArray[Any], band: float, thin: float = 0.0) ->
         return old
     grain = max(_LEAST_GRAIN, _GRAIN * undecided(logits))
     shift = Shift.between(deep, depth(new))
+    if shift.size > grain and _contradictory(old, deep, answers, band):
+        return old
     moved = old
     if shift.size > grain:
         moved = deep > np.clip(shift.field(deep), -band, band)
@@ -78,6 +91,18 @@ def settled(old: Bools, logits: NDArray[Any], band: float, thin: float = 0.0) ->
     if np.abs(depth(new) - at)[edge].mean() > grain:
         return new
     return moved ^ _thick(moved ^ new, grain)
+
+
+def _contradictory(old: Bools, deep: Floats, answers: Sequence[NDArray[Any]], band: float) -> bool:
+    """Whether answers (h, w) move a boundary as a whole against each other."""
+    edge = np.abs(deep) < 1
+    fields = []
+    for logits in answers:
+        seen = _attached(((logits > 0) & (deep > -band)) | (deep > band), old)
+        if not seen.any():
+            return True
+        fields.append(Shift.between(deep, depth(seen)).field(deep)[edge])
+    return any(float((a * b).mean()) < 0 for a, b in pairwise(fields))
 
 
 def undecided(logits: NDArray[Any]) -> float:
