@@ -123,7 +123,10 @@ def test_points_and_boxes_out_of_tables(
         call = ("auto", stack, "-o", tmp_path / "out.tif", "--overwrite")
         done = command(*call, option, table(tmp_path, *lines))
         assert (done.status, done.err) == (0, "")
-        return jobs.calls[-1][0]
+        return {
+            plane: [q for _, q in sorted(of, key=lambda pair: pair[0])]
+            for plane, of in jobs.calls[-1][0].items()
+        }
 
     found = prompts("--points", "z;x;y;note", "1;20;10;a", "", "1;21.5;30;", "4;0;0;b")
     assert {p: [q.points.tolist() for q in of] for p, of in found.items()} == {
@@ -138,6 +141,9 @@ def test_points_and_boxes_out_of_tables(
     lines = ("object,kind,y,x,y0,x0,y1,x1,z", "a,box,,,10,10,30,30,1", "a,point,20,20,,,,,1")
     ((plane, (only,)),) = prompts("--prompts", *lines).items()
     assert (plane, only.box, only.points.tolist()) == ((1,), (10, 10, 30, 30), [[20, 20]])
+    lines = ("object,kind,y0,x0,y1,x1,z", "a,box,10,10,30,30,1", "a,box,10,10,30,30,2")
+    prompts("--prompts", *lines)
+    assert [[n for n, _ in of] for of in jobs.calls[-1][0].values()] == [[1], [1]]  # one object
 
 
 def test_labels_say_where(command: Command, jobs: FakeJobs, image: Path, tmp_path: Path) -> None:

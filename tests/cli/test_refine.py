@@ -428,6 +428,7 @@ def test_no_labels_where_they_are_to_be_refined(
         (["-o", "{tmp}/out.jpg"], "give a name that ends in .tif, .zarr, .png or .geojson"),
         (["-o", "{tmp}/masks.tif", "--overwrite"], "is what is read"),
         (["-o", "{tmp}/an image.tif", "--overwrite"], "is what is read"),
+        (["-o", "{tmp}/mine.zarr", "--overwrite"], "exists and is no label image"),
         (["-o", "{tmp}/no/out.tif"], "there is no folder"),
         (["-o", "{tmp}/no/out.geojson"], "there is no folder"),
         (["-o", "{tmp}/there.tif"], "exists already; add --overwrite"),
@@ -446,6 +447,7 @@ def test_bad_options_are_told_before_a_model_is_loaded(
 ) -> None:
     for name in ("there.tif", "there.geojson"):
         (tmp_path / name).write_text("mine")
+    (tmp_path / "mine.zarr").mkdir()
     before = names(tmp_path)
     words = [option.format(tmp=tmp_path) for option in options]
     call = ["refine", image, labels, "-o", tmp_path / "out.tif", *words]

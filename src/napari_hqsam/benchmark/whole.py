@@ -9,12 +9,9 @@ from napari_hqsam.benchmark.automatic import measure_automatic
 from napari_hqsam.benchmark.figures import Figure, Report, Table, setting_of
 from napari_hqsam.benchmark.held_out import held_out, of_instances
 from napari_hqsam.benchmark.linear import WINDOWS, measure_linear
-from napari_hqsam.benchmark.mosaic_seams import (
-    labelled_pictures,
-    measure_mosaic_seams,
-    sample_pictures,
-)
+from napari_hqsam.benchmark.mosaic_seams import measure_mosaic_seams
 from napari_hqsam.benchmark.refinement import measure_refinement
+from napari_hqsam.benchmark.tiles import labelled_pictures, sample_pictures
 from napari_hqsam.errors import HQSAMError
 from napari_hqsam.modeling import HQSam
 

@@ -217,8 +217,8 @@ def auto(
                     out=path,
                 )
             )
+            write_about(target, ctx, source, segmenter)
             told = _write(made, target, table, frame, source if level == 0 else None)
-            write_about(target, ctx, source, segmenter, level)
             job.remove()
     if table is not None:
         typer.echo(f"{table}: measurements")
@@ -252,7 +252,7 @@ def _prompts(
     planes: list[tuple[int, ...]] | None,
     level: int,
 ) -> dict[tuple[int, ...], list[Any]]:
-    """The prompts of a table, by plane."""
+    """The labels and prompts of a table, by plane."""
     from napari_hqsam.cli.seeds import boxes_of, points_of
 
     objects: list[PromptedObject] = []
@@ -265,7 +265,7 @@ def _prompts(
         objects = from_table(prompts, one, source, level)
     found: dict[tuple[int, ...], list[Any]] = {}
     for each in objects:
-        found.setdefault(each.plane, []).append(each.prompts)
+        found.setdefault(each.plane, []).append((each.label, each.prompts))
     return found
 
 

@@ -36,17 +36,20 @@ def check_target(
     HQSAMError
         If not.
     """
+    from napari_hqsam.labels.place import check_target as check_place
+
     for name in inputs:
-        place = Path(name).expanduser()
-        if target.exists() and place.exists() and target.samefile(place):
+        given = Path(name).expanduser()
+        if target.exists() and given.exists() and target.samefile(given):
             raise HQSAMError(f"{target}: is what is read; give another name with -o")
-        if place.is_dir() and place.resolve() in target.resolve().parents:
-            raise HQSAMError(f"{target}: lies inside {place}; write it elsewhere")
+        if given.is_dir() and given.resolve() in target.resolve().parents:
+            raise HQSAMError(f"{target}: lies inside {given}; write it elsewhere")
     if target.suffix.lower() != ".geojson":
         if target.suffix.lower() not in (".tif", ".tiff", ".zarr", ".png"):
             raise HQSAMError(f"{target}: give a name that ends in .tif, .zarr, .png or .geojson")
         image, planes = Path(inputs[0]).expanduser(), len(frame.axes) > 2
         check_output(target, image, planes=planes, overwrite=overwrite)
+        check_place(target)
         return
     if level:
         raise HQSAMError(f"{target}: outlines are in pixels of --level 0; write a .tif or .zarr")
@@ -155,7 +158,7 @@ def move_or_write(store: LabelStore, target: Path) -> None:
 
 
 def write_about(
-    target: Path, ctx: typer.Context, source: ImageSource, segmenter: Segmenter, level: int
+    target: Path, ctx: typer.Context, source: ImageSource, segmenter: Segmenter
 ) -> None:
     """Write the sidecar of a label image."""
     from hashlib import file_digest

@@ -169,8 +169,9 @@ def refine(
                     write_report(moved, labelled, segmenter, ctx)
                 with _bar() as progress:
                     told = describe(made, count_labels(made, progress))
+                write_about(target, ctx, source, segmenter)
+                # comes last: once it is there, everything is
                 _write(made, target, Path(labels) if outlines else None, frame)
-                write_about(target, ctx, source, segmenter, level)
             job.remove()
     typer.echo(f"{target}: {told}")
 

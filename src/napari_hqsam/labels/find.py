@@ -22,6 +22,7 @@ from napari_hqsam.labels.store import LabelStore
 
 _SIDE = 2048  # of what is read at once from a LabelArray
 
+
 class Readable(Protocol):
     """Labels that are read by boxes of a plane."""
 

@@ -329,8 +329,9 @@ class Segmenter:
         ----------
         prompts : {"grid", "threshold"}, sequence of Prompts, mapping, array-like, LabelStore, path
             A click on each point of a grid, or on what a threshold shows; one object for each of
-            several Prompts, in a stack those of each plane, ``{(3,): [Prompts(...), ...]}``; or
-            labels, the box of each of which is a prompt and whose numbers are kept.
+            several Prompts, in a stack those of each plane, ``{(3,): [Prompts(...), ...]}``, where
+            pairs ``(label, Prompts(...))`` make one object of several planes; or labels, the box
+            of each of which is a prompt and whose numbers are kept.
         planes : sequence of tuple of int, optional
             All planes by default.
         region : (y0, x0, y1, x1) or (V, 2) vertices, optional

@@ -97,9 +97,7 @@ def test_suppression_is_that_of_the_plain_definition(
 
 
 @given(circles, st.sampled_from([0.25, 0.5, 0.75]))
-def test_what_better_ones_hide_is_left_out(
-    where: list[tuple[int, int, int]], share: float
-) -> None:
+def test_what_better_ones_hide_is_left_out(where: list[tuple[int, int, int]], share: float) -> None:
     masks = [disc(SHAPE, *one) for one in where]
     taken, expected = np.zeros(SHAPE, bool), []
     for i, mask in enumerate(masks):

@@ -46,6 +46,15 @@ def test_a_dent_of_its_own_is_no_shift() -> None:
     assert Shift.between(depth(round_mask(20)), depth(dented)).size < 0.6
 
 
+def test_what_is_too_thin_for_the_network_to_see_stays() -> None:
+    old = round_mask(10, (40, 20))
+    seen = old.copy()
+    old[39:42, 20:70] = True
+    new = settled(old, logits(seen), band=8, pixel=2)
+    np.testing.assert_array_equal(new, old)
+    assert not settled(old, logits(seen), band=8, pixel=0.5)[40, 60]
+
+
 def test_where_the_network_contradicts_itself_labels_stay() -> None:
     old, seen = round_mask(20), round_mask(25)
     answers = [logits(seen), logits(round_mask(18))]

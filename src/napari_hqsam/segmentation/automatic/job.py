@@ -121,12 +121,26 @@ def _objects(
     number = 0
     for plane, several in of_plane.items():
         if not _are_prompts(several):
-            raise HQSAMError(f"prompts of plane {plane}: give a list of Prompts")
-        numbered[plane] = [(number + i, p) for i, p in enumerate(several, start=1)]
+            numbered[plane] = _labelled(plane, several)
+        else:
+            numbered[plane] = [(number + i, p) for i, p in enumerate(several, start=1)]
         number += len(several)
     if number == 0:
         raise HQSAMError("prompts: there are none; give at least one")
     return numbered
+
+
+def _labelled(plane: Plane, several: Sequence[Any]) -> list[tuple[int, Prompts]]:
+    """The pairs of a label and Prompts that a plane was given."""
+    try:
+        pairs = [(int(label), prompts) for label, prompts in several]
+    except (TypeError, ValueError):
+        pairs = [(0, None)]
+    if not _are_prompts([prompts for _, prompts in pairs]):
+        raise HQSAMError(
+            f"prompts of plane {plane}: give a list of Prompts, or of pairs of a label and Prompts"
+        )
+    return pairs
 
 
 def _are_prompts(values: Any) -> bool:

@@ -32,7 +32,7 @@ _BOX_WEIGHT = 1 / 3
 # Logits of the softened mask: they end here, at half of the band from the boundary. A part has no
 # box to hold it, and is told more firmly where it is: so much a pixel, up to that.
 _SOFT = 1.0
-_FIRM = 4.0
+_FIRM = 8.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +118,7 @@ def look_again(
     tile = features.get(window)
     for start in range(0, len(outlines), _BATCH):
         part = outlines[start : start + _BATCH]
-        limit, slope = (_SOFT, 2 * _SOFT / band) if whole else (_FIRM, 1.0)
+        limit, slope = (_SOFT, 2 * _SOFT / band) if whole else (_FIRM, _FIRM / 2)
         soft = [_softened(outline, window, limit, slope) for outline in part]
         points = [Prompts(points=[outline.heart]) for outline in part]
         of_point = _logits(features.model, tile, window, points, soft, mode)

@@ -28,6 +28,8 @@ from napari_hqsam.segmentation.region import Region
 
 Plane = tuple[int, ...]
 
+# Model pixels of a pixel of the low-res logits.
+_LOGIT = 4.0
 # What is narrower, in pixels, is seen magnified.
 _THIN = 6.0
 # Objects that neighbouring boxes share are kept for them.
@@ -230,9 +232,10 @@ class Refiner:
             for i, box in zip(members, around, strict=True)
         ]
         settings = self.settings
-        logits = look_again(self.features, window, outlines, settings.band, settings.mode)
+        answers = look_again(self.features, window, outlines, settings.band, settings.mode)
         return [
-            self._settle(outline, found) for outline, found in zip(outlines, logits, strict=True)
+            self._settle(outline, answer, window.scale)
+            for outline, answer in zip(outlines, answers, strict=True)
         ]
 
     def _part(self, plane: Plane, i: int, box: Box) -> Refined | None:
@@ -266,12 +269,12 @@ class Refiner:
                 )
                 inner = torch.from_numpy(answer.logits[slices((y, x, y + h, x + w), around)])
                 blend.add(inner, window)
-        return self._settle(outline, Answer(blend.result().numpy()))
+        return self._settle(outline, Answer(blend.result().numpy()), 2.0**-octave)
 
-    def _settle(self, outline: Outline, answer: Answer) -> Refined:
+    def _settle(self, outline: Outline, answer: Answer, scale: float) -> Refined:
         band, thin = self.settings.band, self.settings.thin
         told = [logits for logits in answer[1:] if logits is not None]
-        mask = settled(outline.mask, answer.logits, band, thin, told)
+        mask = settled(outline.mask, answer.logits, band, thin, told, _LOGIT / scale)
         return Refined(outline.box, mask, answer.logits.astype(np.float16), outline.heart)
 
     def _around(self, box: NDArray[np.int64]) -> Box:

@@ -45,6 +45,7 @@ def settled(
     band: float,
     thin: float = 0.0,
     answers: Sequence[NDArray[Any]] = (),
+    pixel: float = 1.0,
 ) -> Bools:
     """The new mask of an object.
 
@@ -64,6 +65,9 @@ def settled(
     answers : sequence of ndarray
         (h, w) logits that the network gave to different prompts: if it contradicts itself on
         whether the object is wider or narrower, the mask stays.
+    pixel : float
+        Of the low-res logits, in pixels: what is thinner than two of them the network may well not
+        see, and it stays.
 
     Returns
     -------
@@ -75,7 +79,8 @@ def settled(
     new = (seen & (deep > -band)) | (deep > band)
     if thin > band:
         new |= _strands(seen & (deep > -thin), band)
-    new = _attached(new, old)
+    unseen = _strands(old, 2 * pixel)
+    new = _attached(new | unseen, old)
     if np.count_nonzero(new & old) < _LEAST_SEEN * np.count_nonzero(old):
         return old
     grain = max(_LEAST_GRAIN, _GRAIN * undecided(logits))
@@ -84,7 +89,7 @@ def settled(
         return old
     moved = old
     if shift.size > grain:
-        moved = deep > np.clip(shift.field(deep), -band, band)
+        moved = (deep > np.clip(shift.field(deep), -band, band)) | unseen
         moved = moved if (moved & old).any() else old
     at = depth(moved)
     edge = np.abs(at) < 1
