@@ -191,7 +191,7 @@ def test_a_cancelled_run_leaves_nothing(desk: Any) -> None:
 def test_a_cancelled_measurement_leaves_the_labels(
     desk: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def slow(_assignment: Any, _labels: Any, job: Any) -> None:
+    def slow(_assignment: Any, _labels: Any, _part: Any, job: Any) -> None:
         while True:
             job.check()
 
@@ -203,6 +203,7 @@ def test_a_cancelled_measurement_leaves_the_labels(
     desk.until(lambda: not desk.dock.running.busy)
     assert "cells objects" in desk.names
     assert desk.said == "Stopped; the labels stay, without measurements."
+    assert not desk.told
 
 
 def test_a_failure_is_one_line(desk: Any) -> None:

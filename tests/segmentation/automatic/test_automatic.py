@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
 from napari_hqsam.embedding.features import Features
 from napari_hqsam.errors import HQSAMError
@@ -15,6 +16,7 @@ from napari_hqsam.images import IntensityMapping, open_image
 from napari_hqsam.modeling import HQSam, build
 from napari_hqsam.segmentation.automatic import Automatic, AutomaticSettings
 from napari_hqsam.segmentation.stitch import Instances
+from napari_hqsam.weights import load_model
 
 from .fakes import Lamp, disc, discs, features_of
 
@@ -208,6 +210,28 @@ def test_settings_say_all_that_the_objects_depend_on(micro: HQSam) -> None:
     darker = Features(micro, source, IntensityMapping.choose(source, (0, 100)))
     other = Automatic(darker, SHAPE, 0, AutomaticSettings(diameter=20))
     assert other.settings["intensity"] != first["intensity"]
+
+
+@pytest.fixture(scope="module")
+def embedded() -> HQSam:
+    return load_model("micro", device="cpu")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_embedded_model_finds_blurred_nuclei(method: str, embedded: HQSam) -> None:
+    shape = (96, 120)
+    places = [(24, 26, 9), (60, 40, 10), (30, 80, 11), (72, 92, 9)]
+    image = gaussian_filter(discs(shape, *places, low=12, high=170).astype(float), 1.2)
+    image += np.random.default_rng(0).normal(0, 3, shape)
+    features = features_of(image.clip(0, 255).astype(np.uint8), embedded)
+    settings = AutomaticSettings(method=method, diameter=20, points_per_side=8)  # type: ignore[arg-type]
+    finder = Automatic(features, shape, 0, settings)
+    windows = finder.windows([()])
+    got = [finder.find(window) for window in windows]
+    parts = [(i.rows(k).dense((0, 0, *shape))) for i in got for k in range(len(i))]
+    for place in places:
+        assert max(iou(part, disc(shape, *place)) for part in parts) > 0.75
+    assert all(same(finder.find(w), before) for w, before in zip(windows, got, strict=True))
 
 
 def test_a_decoder_that_was_trained_on_is_another_model() -> None:
