@@ -10,6 +10,7 @@ import pytest
 
 from napari_hqsam.labels.plane import ArrayPlane
 from napari_hqsam.plugin.annotate import AnnotateWidget
+from napari_hqsam.plugin.preview import MARK
 
 pytestmark = pytest.mark.gui
 
@@ -363,3 +364,10 @@ def test_the_boundary_is_refined_after_the_first_answer(
     assert dock.controls.status.message.value.startswith(
         f"1 object, {answers[1][0].area} px, score"
     )
+
+
+def test_previews_of_another_dock_are_not_offered_as_labels(viewer: Any, dock: Any) -> None:
+    viewer.add_labels(np.zeros((8, 8), int), name="mine")
+    viewer.add_labels(np.zeros((8, 8), int), name="theirs", metadata={MARK: True})
+    assert not dock._is_hidden(viewer.layers["mine"])
+    assert dock._is_hidden(viewer.layers["theirs"])

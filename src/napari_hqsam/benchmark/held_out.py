@@ -79,7 +79,7 @@ def median_diameter(planes: Sequence[LabelledPlane]) -> float:
 def of_instances(sets: dict[str, list[LabelledPlane]]) -> dict[str, list[LabelledPlane]]:
     """The sets whose planes show several objects each."""
     counts = {name: [_count(p.labels) for p in planes] for name, planes in sets.items()}
-    return {name: sets[name] for name, n in counts.items() if np.median(n) >= _SEVERAL}
+    return {name: sets[name] for name, n in counts.items() if n and np.median(n) >= _SEVERAL}
 
 
 def choose(planes: Sequence[LabelledPlane], most: int) -> list[LabelledPlane]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from napari_hqsam.segmentation import Mask
 
 NAME = "HQ-SAM preview"
+MARK = "napari-hqsam preview"
+"""Key of a layer's metadata: it shows what might be, and is no input."""
 # Longest side: of what is larger, every second pixel is shown, or every third, and so on.
 _LARGEST = 4096
 # Width of an outline in pixels of the screen.

@@ -31,12 +31,12 @@ from napari_hqsam.plugin.annotate.wiring import actions, connect
 from napari_hqsam.plugin.engine import Engine
 from napari_hqsam.plugin.hover import Hover
 from napari_hqsam.plugin.look_ahead import LookAhead
-from napari_hqsam.plugin.preview import NAME as PREVIEW
-from napari_hqsam.plugin.preview import Preview
+from napari_hqsam.plugin.preview import MARK, NAME, Preview
 from napari_hqsam.plugin.viewport import Viewport, main_window, screen_pixels, visible_box
 
 if TYPE_CHECKING:
     import napari.viewer
+    from napari.layers import Layer
 
 
 class AnnotateWidget(QWidget):
@@ -67,9 +67,7 @@ class AnnotateWidget(QWidget):
         self.destroyed.connect(lambda: engine.close())
         self.destroyed.connect(lambda: layers.flush())
 
-        self.controls = Controls(
-            viewer, lambda layer: layer.name == PREVIEW or layers.is_part(layer)
-        )
+        self.controls = Controls(viewer, self._is_hidden)
         self.preferences = Preferences(self)
         self.subjects = Subjects(viewer, self.controls.image, self.preferences.settings)
         self.sessions = Sessions(layers, self.subjects)
@@ -112,6 +110,11 @@ class AnnotateWidget(QWidget):
         self.on_image()
 
     # What the user does
+
+    def _is_hidden(self, layer: Layer) -> bool:
+        """Whether a layer is one of the plugin's own, which are not annotated."""
+        preview = layer.name == NAME or MARK in layer.metadata
+        return preview or self.layers.is_part(layer)
 
     def reset_choices(self) -> None:
         """Offer the layers that there are now; napari calls it when layers come and go."""

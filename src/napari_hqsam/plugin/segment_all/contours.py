@@ -9,6 +9,7 @@ from napari.layers import Labels
 from napari.utils.colormaps import CyclicLabelColormap
 
 from napari_hqsam.plugin.layers import crop_transform
+from napari_hqsam.plugin.preview import MARK
 from napari_hqsam.plugin.viewport import screen_pixels
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from napari_hqsam.labels.pyramid import Box
 
 NAME = "Segment all preview"
-PREVIEW = "napari-hqsam preview"
-"""Key of a layer's metadata: it shows what might be, and is no input."""
 
 # Bright, rare in stains, and told apart by colour-blind people too.
 _COLOURS = ((0.0, 0.9, 1.0, 1.0), (1.0, 0.88, 0.3, 1.0), (1.0, 0.4, 0.85, 1.0))
@@ -66,7 +65,7 @@ class Contours:
         self.remove()
         self._image = image
         self.layer = Labels(
-            data, name=NAME, opacity=1, metadata={PREVIEW: True}, colormap=_bright(), **placed
+            data, name=NAME, opacity=1, metadata={MARK: True}, colormap=_bright(), **placed
         )
         self.layer.contour = contour
         self.layer.editable = False

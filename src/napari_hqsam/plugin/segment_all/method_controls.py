@@ -13,9 +13,9 @@ from psygnal import Signal
 from napari_hqsam.plugin.annotate.section import column, narrow
 from napari_hqsam.plugin.label_folder import STORE
 from napari_hqsam.plugin.layers import spatial_shape
+from napari_hqsam.plugin.preview import MARK
 from napari_hqsam.plugin.preview import NAME as ANNOTATE_PREVIEW
 from napari_hqsam.plugin.segment_all.assignment import METHODS, Method
-from napari_hqsam.plugin.segment_all.contours import PREVIEW
 from napari_hqsam.plugin.segment_all.fields import field, rename
 
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ def _offered(
 
 def _is_input(viewer: ViewerModel, labels: Labels) -> bool:
     """Whether labels are the user's: no preview, and no part of a store that is all there."""
-    if labels.metadata.get(PREVIEW) or labels.name == ANNOTATE_PREVIEW:
+    if labels.metadata.get(MARK) or labels.name == ANNOTATE_PREVIEW:
         return False
     store = labels.metadata.get(STORE)
     if store is None:
