@@ -73,6 +73,15 @@ def test_a_tree_is_spared_its_convex_hull() -> None:
     assert degrade(labels, "eroded").spared == set()
 
 
+def test_a_line_is_not_eroded_to_a_point() -> None:
+    labels = np.zeros((60, 60), np.uint8)
+    labels[10:12, 5:55] = 1
+    labels[30:50, 5:55] = 2
+    found = degrade(labels, "eroded")
+    assert found.spared == {1}
+    assert (found.labels == 1).sum() == 100
+
+
 def test_an_object_goes_on_beyond_the_edge_of_its_image() -> None:
     labels = np.zeros((40, 40), np.uint8)
     labels[10:30, :20] = 1

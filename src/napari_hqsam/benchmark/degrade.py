@@ -24,8 +24,9 @@ AS_THEY_ARE = "as they are"
 _PIXELS = 3
 # Side of the pixels of a smaller image: that of objects at least as wide, and of thinner ones.
 _COARSE, _LESS_COARSE = 4, 2
-# An object that fills less of what it would become, such as a tree of its convex hull, is spared.
-_SOLID = 0.5
+# An object that fills less of what it would become, such as a tree of its convex hull, is spared,
+# and one of which less would be left, such as a line of its middle.
+_SOLID, _LEFT = 0.5, 0.25
 # Round each object so much room: a multiple of the coarse pixels.
 _MARGIN = 4
 
@@ -98,8 +99,8 @@ def degrade(labels: NDArray[Any], how: str, seed: int = 0) -> Degraded:
     claims = []
     for piece in _pieces(labels):
         claimed = change(piece, angle)
-        too_much = np.count_nonzero(claimed) * _SOLID > np.count_nonzero(piece.mask)
-        claims.append((piece, piece.mask if too_much else claimed))
+        size = np.count_nonzero(claimed) / np.count_nonzero(piece.mask)
+        claims.append((piece, claimed if _LEFT <= size <= 1 / _SOLID else piece.mask))
     worse = _compose(labels, claims)
     differ = worse != labels
     changed = np.append(labels[differ], worse[differ])

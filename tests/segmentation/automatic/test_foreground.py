@@ -97,3 +97,15 @@ def test_a_few_objects_in_a_large_empty_image_set_the_threshold() -> None:
     assert len(boxes) == 1
     empty = Window((), 0, (900, 100), 64, (64, 64), 64)
     assert len(foreground(image, 16, 64).boxes(empty)[0]) == 0
+
+
+def test_the_threshold_is_made_where_there_is_contrast_not_from_the_haze_elsewhere() -> None:
+    image = np.full((1200, 1200), 30, np.uint8)
+    for y in range(20, 1200, 40):
+        for x in range(20, 1200, 40):
+            patch = image[y - 10 : y + 11, x - 10 : x + 11]
+            patch[disc(patch.shape, 10, 10, 8)] = 150 if y > 850 and x > 850 else 40
+    shown = foreground(image, 16, 64)
+    objects, haze = (Window((), 0, (at, at), 64, (64, 64), 64) for at in (970, 410))
+    assert len(shown.boxes(objects)[0]) > 0
+    assert len(shown.boxes(haze)[0]) == 0
