@@ -82,7 +82,8 @@ def test_an_object_and_strokes_by_hand_and_all_taken_back(
     assert not prompts.shapes._is_creating
     assert dock.controls.labels.labels.value is None
     until(lambda: bool(dock.sessions.current.prompts))
-    until(lambda: dock.annotator._shown is dock.annotator._request is not None)
+    a = dock.annotator
+    until(lambda: a._shown is a._request is not None and not dock.engine.busy)
     hands.key(Qt.Key.Key_Return)
     labels = dock.controls.labels.labels.value
     assert labels.data[60, 60] == 1
