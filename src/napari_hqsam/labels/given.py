@@ -15,11 +15,12 @@ from napari_hqsam.images.lazy import ArrayView
 from napari_hqsam.images.units import micrometers
 from napari_hqsam.labels.frame import LabelFrame
 from napari_hqsam.labels.plane import ArrayPlane
-from napari_hqsam.labels.pyramid import Box
+from napari_hqsam.labels.pyramid import Box, tiles
 from napari_hqsam.labels.store import LabelStore
 
 # Steps of two files that differ by less are the same, rounded differently.
 _TOLERANCE = 0.01
+_SIDE = 2048  # of what is read at once
 
 
 class GivenLabels:
@@ -48,7 +49,7 @@ class GivenLabels:
     """
 
     def __init__(self, labels: Any, frame: LabelFrame, name: str = "labels") -> None:
-        self.name, self._file = name, None
+        self.name, self._file, self._frame = name, None, frame
         axes = scale = units = None
         if isinstance(labels, (str, os.PathLike)):
             from napari_hqsam.images.files import open_file
@@ -89,6 +90,13 @@ class GivenLabels:
                 "renumber them"
             )
         return pixels.astype(np.uint8) if pixels.dtype.kind == "b" else pixels
+
+    def highest(self) -> int:
+        """The largest label; all of them are read, box by box."""
+        frame = self._frame
+        boxes = list(tiles((0, 0, *frame.plane_shape), (_SIDE, _SIDE)))
+        at = (frame.plane(plane) for plane in frame.planes())
+        return max(int(self.read(plane, box).max()) for plane in at for box in boxes)
 
     def close(self) -> None:
         """Close the file, if there is one."""

@@ -17,6 +17,7 @@ from napari_hqsam.labels import place
 from napari_hqsam.labels.frame import LabelFrame
 from napari_hqsam.labels.label_array import LabelArray, MemoryLabels, StoreLabels
 from napari_hqsam.labels.pixels import MEMORY_BYTES
+from napari_hqsam.labels.plane import ArrayPlane
 from napari_hqsam.labels.pyramid import CHUNK, Box, Plane
 from napari_hqsam.labels.store import LabelStore
 from napari_hqsam.storage import PARTIAL, crc32c, exclusive
@@ -174,6 +175,17 @@ class Output:
         self._written += size
         record = {"crc32c": _checksum(pixels), "bytes": size}
         self.work.write(_key(plane, box), {name: np.array(v) for name, v in record.items()})
+
+    def draw(
+        self, plane: ArrayPlane, box: Box, pixels: NDArray[Any], where: NDArray[np.bool_]
+    ) -> None:
+        """Write labels (h, w) of a box where `where` (h, w) says so, without a record."""
+        assert self.labels is not None
+        if self.path is None:
+            self.labels.write(plane, *box[:2], pixels, where)
+            return
+        with self._alone():
+            self.labels.write(plane, *box[:2], pixels, where)
 
     def finish(self) -> None:
         """Forget the records: the labels are complete."""

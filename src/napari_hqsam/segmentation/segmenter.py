@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from napari_hqsam.segmentation.blocks import LabelJob
+    from napari_hqsam.segmentation.volume.job import PropagateJob
+    from napari_hqsam.segmentation.volume.settings import Direction
 
 
 class Segmenter:
@@ -451,6 +453,90 @@ class Segmenter:
             RefineSettings(band, thin, mode),
             planes=self._planes(planes),
             region=region,
+            out=out,
+            overwrite=overwrite,
+        )
+
+    def propagate(
+        self,
+        seeds: Any,
+        start: int | None = None,
+        stop: int | None = None,
+        *,
+        axis: str | None = None,
+        direction: Direction = "both",
+        min_score: float = 0.5,
+        smooth: float = 0.0,
+        labels: Any = None,
+        mode: Mode = "hq+sam",
+        threshold: float = 0.0,
+        out: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
+    ) -> PropagateJob:
+        """Follow objects through z or t, from slices where they are known to all others.
+
+        From slice to slice each object is looked for where it was on the neighbour. Between two
+        slices on which it is known it is followed from both. It ends where the score falls below
+        `min_score`; a single poor slice, and up to three blank ones, are bridged.
+
+        Parameters
+        ----------
+        seeds : sequence of Mask, mapping, array-like of int, LabelStore or path
+            Masks, one object each, labelled from 1 up; ``{label: [Mask, ...]}`` for objects known
+            on several slices; ``{plane: [Prompts(...), ...]}`` or ``{plane: [(label,
+            Prompts(...)), ...]}``, which are predicted first; or labels, of which each is known on
+            every slice on which it occurs.
+        start, stop : int, optional
+            First position along the axis, and one after the last. Until the object ends without.
+        axis : {"z", "t"}, optional
+            z if there is one, else t.
+        direction : {"both", "forward", "backward"}
+            From the known slices on.
+        min_score : float
+            0 to 1.
+        smooth : float
+            Standard deviation along the axis, in slices, of a smoothing of the boundary; 0: none.
+        labels : array-like of int, LabelStore or path, optional
+            Objects that keep their pixels, and are part of the result.
+        mode, threshold
+            As for `predict`.
+        out, overwrite
+            As for `refine`.
+
+        Returns
+        -------
+        PropagateJob
+            Iterate it for progress; its result is an array, or a `LabelStore` at `out`; its
+            `table` tells how sure each mask is.
+
+        Raises
+        ------
+        HQSAMError
+            If there is no such axis, nothing to propagate, or an option is out of range.
+        """
+        from napari_hqsam.segmentation.volume.job import propagate_job
+        from napari_hqsam.segmentation.volume.seeds import seeds_of
+        from napari_hqsam.segmentation.volume.settings import PropagateSettings
+
+        check_mode(mode, has_hq=self.model.has_hq)
+        settings = PropagateSettings(
+            start, stop, direction, min_score, smooth, mode=mode, threshold=threshold
+        )
+        frame = LabelFrame.of(self.source, self.level)
+        existing = None if labels is None else as_label_array(labels, frame)
+
+        def predict(prompts: Sequence[Prompts], plane: tuple[int, ...]) -> list[Mask]:
+            return self.predict_many(prompts, plane=plane, mode=mode, threshold=threshold)
+
+        first = 1 if existing is None else existing.highest() + 1
+        course, found = seeds_of(seeds, self.source, self.level, axis, predict, first)
+        return propagate_job(
+            self.features,
+            self.level,
+            course,
+            found,
+            settings,
+            existing=existing,
             out=out,
             overwrite=overwrite,
         )

@@ -119,17 +119,17 @@ def look_again(
     for start in range(0, len(outlines), _BATCH):
         part = outlines[start : start + _BATCH]
         limit, slope = (_SOFT, 2 * _SOFT / band) if whole else (_FIRM, _FIRM / 2)
-        soft = [_softened(outline, window, limit, slope) for outline in part]
+        soft = [softened(outline, window, limit, slope) for outline in part]
         points = [Prompts(points=[outline.heart]) for outline in part]
         of_point = _logits(features.model, tile, window, points, soft, mode)
         if not whole:
             pairs = zip(part, of_point, strict=True)
-            found += [Answer(_on_box(logits, window, outline.box)) for outline, logits in pairs]
+            found += [Answer(on_box(logits, window, outline.box)) for outline, logits in pairs]
             continue
         boxes = [Prompts(box=outline.ends) for outline in part]
         of_box = _logits(features.model, tile, window, boxes, [None] * len(part), mode)
         for outline, *answers in zip(part, of_point, of_box, strict=True):
-            point, box = (_on_box(logits, window, outline.box) for logits in answers)
+            point, box = (on_box(logits, window, outline.box) for logits in answers)
             found.append(Answer(point + _BOX_WEIGHT * (box - point), box, point))
     return found
 
@@ -148,14 +148,14 @@ def _logits(
         return torch.stack([of.decoded.select(mode)[0][0, 0] for of in decoded])
 
 
-def _softened(outline: Outline, window: Window, limit: float, slope: float) -> NDArray[np.float32]:
+def softened(outline: Outline, window: Window, limit: float, slope: float) -> NDArray[np.float32]:
     """The mask as low-res logits (S/4, S/4) that leave open where near its edge it ends."""
     depth = np.clip(outline.depth * slope, -limit, limit).astype(np.float32)
     logits = window_logits(torch.from_numpy(depth), outline.box[:2], window)
     return logits.clamp(-limit, limit).numpy()
 
 
-def _on_box(logits: torch.Tensor, window: Window, box: Box) -> NDArray[np.float32]:
+def on_box(logits: torch.Tensor, window: Window, box: Box) -> NDArray[np.float32]:
     """Low-res logits (S/4, S/4) on the pixels (h, w) of a box of the plane."""
     out = np.full((box[2] - box[0], box[3] - box[1]), OUTSIDE, np.float32)
     low = np.maximum(box[:2], window.origin)

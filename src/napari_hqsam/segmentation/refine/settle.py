@@ -80,7 +80,7 @@ def settled(
     if thin > band:
         new |= _strands(seen & (deep > -thin), band)
     unseen = _strands(old, 2 * pixel)
-    new = _attached(new | unseen, old)
+    new = attached(new | unseen, old)
     if np.count_nonzero(new & old) < _LEAST_SEEN * np.count_nonzero(old):
         return old
     grain = max(_LEAST_GRAIN, _GRAIN * undecided(logits))
@@ -103,7 +103,7 @@ def _contradictory(old: Bools, deep: Floats, answers: Sequence[NDArray[Any]], ba
     edge = np.abs(deep) < 1
     fields = []
     for logits in answers:
-        seen = _attached(((logits > 0) & (deep > -band)) | (deep > band), old)
+        seen = attached(((logits > 0) & (deep > -band)) | (deep > band), old)
         if not seen.any():
             return True
         fields.append(Shift.between(deep, depth(seen)).field(deep)[edge])
@@ -182,7 +182,7 @@ def _strands(seen: Bools, band: float) -> Bools:
     return seen & (distance_transform_edt(~core) > band / 2 + 1)
 
 
-def _attached(new: Bools, old: Bools) -> Bools:
+def attached(new: Bools, old: Bools) -> Bools:
     """The parts of `new` that have pixels of `old`."""
     from scipy.ndimage import label
 

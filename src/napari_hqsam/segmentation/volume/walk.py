@@ -1,0 +1,287 @@
+"""All objects of one direction, taken from slice to slice together."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_hqsam.embedding.features import Features
+from napari_hqsam.images.windows import Window, window_around
+from napari_hqsam.labels.pyramid import Box, slices
+from napari_hqsam.segmentation.automatic.layout import octave_for, window_of
+from napari_hqsam.segmentation.refine.again import Outline
+from napari_hqsam.segmentation.refine.settle import attached
+from napari_hqsam.segmentation.volume.answers import BLANK, Answer, ask, contrast
+from napari_hqsam.segmentation.volume.course import Course
+from napari_hqsam.segmentation.volume.likeness import Likeness
+from napari_hqsam.segmentation.volume.score import Evidence, Judge
+from napari_hqsam.segmentation.volume.settings import PropagateSettings
+from napari_hqsam.segmentation.volume.slice_mask import SliceMask
+
+# A boundary moves by no more than this share of the radius, and may by so many pixels.
+_REACH, _LEAST_REACH = 0.5, 3.0
+# Slices on which an object may be missed before it has ended: a poor one, or blank ones.
+_POOR, _BLANKS = 1, 3
+
+
+@dataclass(eq=False)
+class Track:
+    """An object on its way.
+
+    Attributes
+    ----------
+    mask : SliceMask
+        Where it was last.
+    likeness : Likeness
+    judge : Judge
+    contrast : float
+        Of the features on its seed's slice.
+    passed : list of SliceMask
+        Slices since then on which it was not seen well, with what was.
+    blanks : int
+        How many of these were blank.
+    """
+
+    mask: SliceMask
+    likeness: Likeness
+    judge: Judge
+    contrast: float
+    passed: list[SliceMask] = field(default_factory=list)
+    blanks: int = 0
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """For a record of the job."""
+        out = {f"mask.{k}": v for k, v in self.mask.packed().items()} | self.likeness.arrays()
+        for i, mask in enumerate(self.passed):
+            out |= {f"passed{i}.{k}": v for k, v in mask.packed().items()}
+        return out | {
+            "contrast": np.array(self.contrast),
+            "blanks": np.array(self.blanks),
+            "area": np.array(self.judge.area),
+            "first": np.array(self.judge.first, np.float64).reshape(-1, 2),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Track:
+        """What `arrays` gave."""
+
+        def mask(name: str) -> SliceMask:
+            keys = ("about", "score", "bits")
+            return SliceMask.unpacked({k: arrays[f"{name}.{k}"] for k in keys})
+
+        count = sum(k.endswith(".about") for k in arrays) - 1
+        return cls(
+            mask("mask"),
+            Likeness.from_arrays(arrays),
+            Judge(int(arrays["area"]), [(a, b) for a, b in arrays["first"].tolist()]),
+            float(arrays["contrast"]),
+            [mask(f"passed{i}") for i in range(count)],
+            int(arrays["blanks"]),
+        )
+
+
+class Walk:
+    """Takes objects along a course in one direction.
+
+    Parameters
+    ----------
+    features : Features
+    level : int
+    shape : tuple of int
+        (height, width) of a plane.
+    course : Course
+    settings : PropagateSettings
+
+    Attributes
+    ----------
+    tracks : dict
+        The objects on their way, by label.
+    """
+
+    def __init__(
+        self,
+        features: Features,
+        level: int,
+        shape: tuple[int, int],
+        course: Course,
+        settings: PropagateSettings,
+    ) -> None:
+        self.features, self.level, self.shape = features, level, shape
+        self.course, self.settings = course, settings
+        self.tracks: dict[int, Track] = {}
+
+    @property
+    def going(self) -> bool:
+        """Whether any object is on its way."""
+        return bool(self.tracks)
+
+    def begin(self, seeds: Iterable[SliceMask]) -> None:
+        """Set out from seeds; an object that is on its way goes on from its seed."""
+        for seed in seeds:
+            outline = self._outline(seed)
+            window = self._window(outline, seed.position)
+            self.features.prepare(window)
+            tile = self.features.get(window)
+            known = self.tracks.get(seed.label)
+            likeness = Likeness() if known is None else known.likeness
+            likeness.learn(tile, window, outline)
+            about = seed, likeness, Judge(seed.area), contrast(tile, window)
+            self.tracks[seed.label] = Track(*about)
+
+    def step(self, position: int, seeds: Sequence[SliceMask] = ()) -> list[SliceMask]:
+        """Find the objects on the next slice.
+
+        Parameters
+        ----------
+        position : int
+            Of the slice.
+        seeds : sequence of SliceMask
+            Of this slice: nothing else has pixels there.
+
+        Returns
+        -------
+        list of SliceMask
+            Those of this slice, and such as were passed over before it, now that they are known.
+            No two overlap.
+        """
+        going = {n: t for n, t in self.tracks.items() if n not in {s.label for s in seeds}}
+        outlines = {label: self._outline(track.mask) for label, track in going.items()}
+        groups: dict[Window, list[int]] = defaultdict(list)
+        for label, outline in outlines.items():
+            groups[self._window(outline, position)].append(label)
+        seen: dict[int, tuple[Window, Answer, bool]] = {}
+        for window, labels in groups.items():
+            answers = ask(
+                self.features,
+                window,
+                [outlines[label] for label in labels],
+                [going[label].likeness for label in labels],
+                self.settings.mode,
+            )
+            here = contrast(self.features.get(window), window)
+            for label, answer in zip(labels, answers, strict=True):
+                seen[label] = window, answer, here < BLANK * going[label].contrast
+        masks = self._divided(outlines, seen, seeds)
+        found: list[SliceMask] = []
+        for label, track in going.items():
+            window, answer, blank = seen[label]
+            found += self._followed(track, outlines[label], masks[label], answer, blank, position)
+        for label in going:
+            if label in self.tracks and self.tracks[label].mask.position == position:
+                self._learn(self.tracks[label], seen[label][0])
+        return found
+
+    def _divided(
+        self,
+        outlines: Mapping[int, Outline],
+        seen: Mapping[int, tuple[Window, Answer, bool]],
+        seeds: Sequence[SliceMask],
+    ) -> dict[int, NDArray[np.bool_]]:
+        """The masks (h, w) on each outline's box; what two want goes to the surer one."""
+        wanted: dict[int, NDArray[np.float32]] = {}
+        for label, outline in outlines.items():
+            logits = seen[label][1].logits - self.settings.threshold
+            near = outline.depth > -self._reach(outline)
+            wanted[label] = np.where(near, logits, -np.inf)
+        out = {}
+        for label, mine in wanted.items():
+            box, rival = outlines[label].box, np.zeros(mine.shape, np.float32)
+            for other, theirs in wanted.items():
+                shared = _shared(box, outlines[other].box)
+                if other == label or shared is None:
+                    continue
+                here, there = slices(shared, box), slices(shared, outlines[other].box)
+                # of two that are equally sure, the one with the lower number gets it
+                least = theirs[there] if other < label else np.nextafter(theirs[there], -np.inf)
+                rival[here] = np.maximum(rival[here], least)
+            mask = mine > rival
+            for seed in seeds:
+                if _shared(box, seed.bbox) is not None:
+                    mask &= ~seed.on(box)
+            out[label] = attached(mask, outlines[label].mask)
+        return out
+
+    def _followed(
+        self,
+        track: Track,
+        outline: Outline,
+        mask: NDArray[np.bool_],
+        answer: Answer,
+        blank: bool,
+        position: int,
+    ) -> list[SliceMask]:
+        """Take an object on, or let it end; its new masks."""
+        label = track.mask.label
+        score = 0.0
+        if mask.any() and not blank:
+            score = track.judge.score(Evidence.of(mask, answer))
+        new = SliceMask.of(label, position, mask, outline.box, score)
+        if mask.any() and not blank and score >= self.settings.min_score:
+            between = _between(track.mask, new, track.passed)
+            track.mask, track.passed, track.blanks = new, [], 0
+            return [*between, new]
+        track.passed.append(new)
+        track.blanks += blank
+        poor = len(track.passed) - track.blanks
+        if poor > _POOR or track.blanks > _BLANKS:
+            del self.tracks[label]
+        return []
+
+    def _learn(self, track: Track, window: Window) -> None:
+        track.likeness.learn(self.features.get(window), window, self._outline(track.mask))
+
+    def _outline(self, mask: SliceMask) -> Outline:
+        """A mask with all around it that it may grow into."""
+        radius = math.sqrt(mask.area / math.pi)
+        margin = math.ceil(max(_REACH * radius, _LEAST_REACH) * self._pace) + 8
+        y0, x0, y1, x1 = mask.bbox
+        height, width = self.shape
+        box = (
+            max(y0 - margin, 0),
+            max(x0 - margin, 0),
+            min(y1 + margin, height),
+            min(x1 + margin, width),
+        )
+        return Outline(mask.on(box), box)
+
+    def _reach(self, outline: Outline) -> float:
+        return max(_LEAST_REACH, _REACH * float(outline.depth.max())) * self._pace
+
+    @property
+    def _pace(self) -> float:
+        return min(max(self.settings.spacing or 1.0, 1.0), 4.0)
+
+    def _window(self, outline: Outline, position: int) -> Window:
+        """The window that shows an object: one that others share, if it is small enough."""
+        plane, size = self.course.plane(position), self.features.model.input_size
+        y0, x0, y1, x1 = (round(v) for v in outline.ends)
+        octave = octave_for(max(y1 - y0, x1 - x0) + 1, size)
+        if octave > 0 and max(self.shape) > size:
+            return window_around((y0, x0), (y1, x1), self.shape, size, plane, self.level)
+        box = (y0, x0, y1 + 1, x1 + 1)
+        return window_of(box, self.shape, size, plane, self.level, octave)
+
+
+def _shared(a: Box, b: Box) -> Box | None:
+    y0, x0, y1, x1 = max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
+    return (y0, x0, y1, x1) if y0 < y1 and x0 < x1 else None
+
+
+def _between(before: SliceMask, after: SliceMask, passed: Sequence[SliceMask]) -> list[SliceMask]:
+    """Masks for the slices that were passed over, from those on both sides of them."""
+    from napari_hqsam.segmentation.volume.blend import blended
+
+    span = after.position - before.position
+    out = []
+    for missed in passed:
+        share = (missed.position - before.position) / span
+        mask = blended([(before, 1 - share), (after, share)], missed.position, missed.score)
+        if mask is not None:
+            out.append(mask)
+    return out
