@@ -19,6 +19,7 @@ from napari_hqsam.cli.embed import embed
 from napari_hqsam.cli.evaluate import evaluate
 from napari_hqsam.cli.export import export
 from napari_hqsam.cli.models import models
+from napari_hqsam.cli.propagate import propagate
 from napari_hqsam.cli.refine import refine
 from napari_hqsam.cli.replay import replay
 from napari_hqsam.cli.segment import segment
@@ -56,7 +57,8 @@ def _options(
 
 _app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
 _app.callback()(_options)
-for _command in (segment, refine, auto, embed, export, replay, models, demo, train, evaluate):
+_WORK = (segment, propagate, refine, auto, embed, export, replay)
+for _command in (*_WORK, models, demo, train, evaluate):
     _app.command()(_command)
 _app.add_typer(benchmark, name="benchmark")
 

@@ -183,6 +183,50 @@ def whole(
     _show(report, out)
 
 
+@benchmark.command()
+def volume(
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A data set (images/ and masks/), or a folder of them."),
+    ] = None,
+    model: Model = "micro",
+    checkpoint: Checkpoint = None,
+    device: Device = "auto",
+    objects: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Objects of a stack at most.")
+    ] = 12,
+    stacks: Annotated[
+        str, typer.Option(metavar="TEXT", help="Only stacks whose name contains it.")
+    ] = "",
+    part: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="quality or cost; repeatable. By default both, or without --data cost.",
+        ),
+    ] = None,
+    out: Out = None,
+    work: Work = None,
+) -> None:
+    """Measure how well objects are followed through stacks, and what it costs.
+
+    From one exact box on its middle slice each object is followed, beside that box and that mask on
+    every slice, and the exact box of every slice; and once more after one click. Labels that only
+    say where objects are, are taken apart into connected ones.
+
+    Example: napari-hqsam benchmark volume --data my-sets/ --objects 20 -o figures/
+    """
+    from napari_hqsam.benchmark.volume import choose_parts, measure_volume
+
+    parts = choose_parts(part, data)  # before anything is loaded
+    made = load(model, checkpoint, device)
+    with _workplace(work) as folder, _progress() as tell:
+        report = measure_volume(
+            made, folder, data, parts=parts, objects=objects, only=stacks, tell=tell
+        )
+    _show(report, out)
+
+
 @contextmanager
 def _workplace(work: Path | None) -> Iterator[Path]:
     """An empty folder, deleted afterwards."""

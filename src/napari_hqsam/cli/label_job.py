@@ -136,7 +136,7 @@ def settings_of(
     inputs : sequence of str, path or None
         What is read; that it was changed since then shows by its size and time.
     """
-    options = {k: v for k, v in ctx.params.items() if v and k not in _NOT_OF_THE_JOB}
+    options = {k: v for k, v in ctx.params.items() if _given(v) and k not in _NOT_OF_THE_JOB}
     settings: dict[str, Any] = {name: _json(value) for name, value in sorted(options.items())}
     settings["image fingerprint"] = source.fingerprint()
     paths = {str(name): Path(str(name)).expanduser() for name in inputs if name}
@@ -193,10 +193,16 @@ def command_words(ctx: typer.Context) -> list[object]:
             words.append(value)
         elif value is True:
             words.append(option)
-        elif value and value != param.default:
+        elif _given(value) and value != param.default:
             values = value if isinstance(value, (list, tuple)) else [value]
             words += [word for each in values for word in (option, each)]
     return words
+
+
+def _given(value: object) -> bool:
+    """Whether an option was given a value; 0 is one."""
+    empty = isinstance(value, (str, list, tuple)) and not value
+    return value is not None and value is not False and not empty
 
 
 def describe(store: LabelStore, objects: int) -> str:
