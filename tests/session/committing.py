@@ -1,8 +1,9 @@
-"""A process that commits objects until it is killed."""
+"""A process that commits objects, and propagates some, until it is killed."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,10 @@ from napari_hqsam.session.prompt import PromptItem
 from napari_hqsam.session.record import NewObject
 from napari_hqsam.session.session import Session
 
-SHAPE = (64, 80)
+SHAPE = (3, 64, 80)
 IMAGE = Fingerprint(SHAPE, "uint8", {0: "abc"})
-PLANE = ArrayPlane((0, 1), ())
+PLANES = [ArrayPlane((1, 2), (z,)) for z in range(3)]
+PLANE = PLANES[0]
 
 
 def labels_in(folder: Path, kind: str) -> LabelArray:
@@ -31,19 +33,19 @@ def labels_in(folder: Path, kind: str) -> LabelArray:
     path = folder / "labels.zarr"
     if path.exists():
         return StoreLabels(LabelStore.open(path))
-    return StoreLabels(LabelStore.create(path, SHAPE, axes="yx", dtype="uint16", chunk=32))
+    return StoreLabels(LabelStore.create(path, SHAPE, axes="zyx", dtype="uint16", chunk=32))
 
 
 def begin(folder: Path, kind: str) -> Session:
     labels = labels_in(folder, kind)
-    about = Header.of(labels, IMAGE, "cells.tif", "yx")
+    about = Header.of(labels, IMAGE, "cells.tif", "zyx")
     return Session(labels, Journal.create(folder, about, labels))
 
 
 def made(number: int) -> NewObject:
     """An object with a ragged mask, somewhere."""
     rng = np.random.default_rng(number)
-    y, x = (int(rng.integers(0, n - 20)) for n in SHAPE)
+    y, x = (int(rng.integers(0, n - 20)) for n in SHAPE[1:])
     data = rng.random((20, 20)) < 0.8
     prompt = PromptItem("box", PLANE, ((y, x), (y + 19, x + 19)))
     masks = (PlaneMask.of(PLANE, (y, x, y + 20, x + 20), data),)
@@ -51,10 +53,14 @@ def made(number: int) -> NewObject:
 
 
 def step(session: Session, number: int) -> None:
-    """Commit the `number`-th object; now and then undo and redo it."""
+    """Commit the `number`-th object; now and then propagate it, undo that and redo it."""
     new = made(number)
     session.set_prompts(new.prompts)
-    session.commit([new], overlap=("keep", "overwrite")[number % 2])
+    (label,) = session.commit([new], overlap=("keep", "overwrite")[number % 2])
+    if number % 2:
+        for plane in PLANES[1:]:
+            mask = replace(new.masks[0], plane=plane, score=0.75)
+            session.grow({label: [mask]}, f"propagation {number}")
     if number % 4 == 3:
         session.undo()
         session.redo()

@@ -10,7 +10,7 @@ import pytest
 
 import napari_hqsam
 from napari_hqsam.errors import HQSAMError
-from napari_hqsam.session.header import Header
+from napari_hqsam.session.header import FORMAT, Header
 from napari_hqsam.session.journal import (
     Journal,
     count_steps,
@@ -143,7 +143,7 @@ def test_a_line_that_is_missing_or_doubled_is_noticed(tmp_path: Path) -> None:
 
 def test_a_journal_of_a_later_version_is_told_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "a.journal"
-    about = {"kind": "begin", **header(memory()).to_json(), "format": 2, "version": "9.9"}
+    about = {"kind": "begin", **header(memory()).to_json(), "format": FORMAT + 1, "version": "9.9"}
     path.write_bytes(write_line(about, 0)[0])
     before = path.read_bytes()
     for read in (read_header, Journal.open):

@@ -58,7 +58,8 @@ def killed_after(folder: Path, kind: str, printed: int, pause: float) -> int:
 
 def everything(of: Session) -> tuple[object, ...]:
     """What is to be recovered, labels to the byte."""
-    labels = of.labels.read(committing.PLANE, (0, 0, *committing.SHAPE)).tobytes()
+    whole = (0, 0, *committing.SHAPE[1:])
+    labels = [of.labels.read(plane, whole).tobytes() for plane in committing.PLANES]
     objects = {number: record.to_json() for number, record in of.objects.items()}
     return labels, objects, of.prompts, of.can_undo, of.can_redo
 

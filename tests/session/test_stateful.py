@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from napari_hqsam.errors import HQSAMError
 from napari_hqsam.labels.label_array import LabelArray, MemoryLabels, StoreLabels
+from napari_hqsam.labels.objects import PlaneMask
 from napari_hqsam.labels.store import LabelStore
 from napari_hqsam.session.prompt import PromptItem
 from napari_hqsam.session.record import NewObject
@@ -29,6 +30,7 @@ from .scene import SHAPE, array, box_prompt, full, on_disk, paint, plane, sessio
 
 Z, H, W = SHAPE
 Masks = dict[int, NDArray[np.bool_]]
+Scored = dict[int, tuple[NDArray[np.bool_], float]]
 
 
 @dataclass
@@ -37,6 +39,7 @@ class Object:
     prompts: tuple[PromptItem, ...] = ()
     name: str = ""
     status: str = "new"
+    scores: dict[int, float] = field(default_factory=dict)  # by z, of propagated masks
 
 
 @dataclass
@@ -51,6 +54,7 @@ class Model:
     def draw(self, number: int, new: Object, overlap: str) -> bool:
         old = self.objects.get(number)
         masks = {} if old is None else dict(old.masks)
+        scores = {} if old is None else dict(old.scores)
         drawn = []
         for z, mask in new.masks.items():
             before = self.labels[z]
@@ -66,18 +70,54 @@ class Model:
                 if overlap == "overwrite" and other != number and z in found.masks:
                     self.lose(other, z, (after == number) & (self.labels[z] == other))
             self.labels[z], masks[z] = after, data
+            scores.pop(z, None)
         if drawn:
             name = new.name or (old.name if old else "")
-            self.objects[number] = Object(masks, new.prompts, name)
+            self.objects[number] = Object(masks, new.prompts, name, scores=scores)
         return bool(drawn)
 
-    def lose(self, number: int, z: int, lost: NDArray[np.bool_]) -> None:
+    def lose(self, number: int, z: int, lost: NDArray[np.bool_], by_hand: bool = True) -> None:
         found = self.objects[number]
-        masks = {**found.masks, z: found.masks[z] & ~lost}
-        kept = {k: mask for k, mask in masks.items() if mask.any()}
-        self.objects[number] = Object(kept, found.prompts, found.name, found.status)
-        if not kept:
+        if lost.any():
+            found.masks[z] = found.masks[z] & ~lost
+            if by_hand or not found.masks[z].any():
+                found.scores.pop(z, None)
+        found.masks = {k: mask for k, mask in found.masks.items() if mask.any()}
+        if not found.masks:
             del self.objects[number]
+
+    def grow(self, found: dict[int, Scored], overlap: str, remove: dict[int, set[int]]) -> bool:
+        """Whether anything has changed."""
+        touched = False
+        new = {}
+        for number in [n for n in {**found, **remove} if n in self.objects]:
+            o = self.objects[number]
+            free = {z for z in range(Z) if z not in o.masks or z in o.scores}
+            new[number] = {z: m for z, m in found.get(number, {}).items() if z in free}
+            for z in (new[number].keys() | remove.get(number, set())) & o.scores.keys():
+                gone = o.masks.pop(z)
+                self.labels[z][gone & (self.labels[z] == number)] = 0
+                del o.scores[z]
+                touched = True
+        for number, drawn in new.items():
+            for z, (mask, score) in drawn.items():
+                if number not in self.objects:
+                    break
+                before = self.labels[z].copy()
+                data = mask & (before == 0) if overlap == "background" else mask
+                self.labels[z][data if overlap == "overwrite" else data & (before == 0)] = number
+                if not data.any():
+                    continue
+                touched = True
+                taken = (self.labels[z] == number) & (before != number)
+                for other in [n for n, o in self.objects.items() if n != number and z in o.masks]:
+                    self.lose(other, z, taken & (before == other), by_hand=False)
+                o = self.objects[number]
+                o.masks[z], o.scores[z] = data, score
+        for number in new:
+            if number in self.objects and not self.objects[number].masks:
+                del self.objects[number]
+        return touched
 
 
 def from_session(of: Session) -> dict[int, Any]:
@@ -87,6 +127,7 @@ def from_session(of: Session) -> dict[int, Any]:
             record.prompts,
             record.class_name,
             record.status,
+            {m.plane.index[0]: m.score for m in record.masks if m.score is not None},
         )
         for number, record in of.objects.items()
     }
@@ -94,9 +135,21 @@ def from_session(of: Session) -> dict[int, Any]:
 
 def from_model(of: Model) -> dict[int, Any]:
     return {
-        number: ({z: m.tolist() for z, m in o.masks.items()}, o.prompts, o.name, o.status)
+        number: (
+            {z: m.tolist() for z, m in o.masks.items()},
+            o.prompts,
+            o.name,
+            o.status,
+            o.scores,
+        )
         for number, o in of.objects.items()
     }
+
+
+def grown(z: int, mask: NDArray[np.bool_], score: float) -> PlaneMask:
+    found = trimmed(plane(z), (0, 0), mask)
+    assert found is not None
+    return replace(found, score=score)
 
 
 boxes = st.tuples(
@@ -146,12 +199,12 @@ class InMemory(RuleBasedStateMachine):
         self.session = session(labels, self.folder / "0.journal")
         self.model = Model(array(labels))
         self.next_id = self.recorded_id = int(self.model.labels.max()) + 1
-        self.done: list[Model] = []
-        self.undone: list[Model] = []
+        self.done: list[tuple[Model, str]] = []  # before each step, and its group
+        self.undone: list[tuple[Model, str]] = []
 
-    def before(self) -> None:
-        """Remember the model as it is before a step."""
-        self.done.append(deepcopy(self.model))
+    def before(self, former: Model | None = None, group: str = "") -> None:
+        """Remember the model as it is, or was, before a step."""
+        self.done.append((deepcopy(self.model) if former is None else former, group))
         self.undone.clear()
 
     def after(self) -> None:
@@ -200,8 +253,7 @@ class InMemory(RuleBasedStateMachine):
                 self.session.commit(new, overlap)  # type: ignore[arg-type]
             return
         assert self.session.commit(new, overlap) == made  # type: ignore[arg-type]
-        self.done.append(former)
-        self.undone.clear()
+        self.before(former)
         used = [item for o in objects for item in o.prompts]
         self.model.prompts = tuple(item for item in self.model.prompts if item not in used)
         self.model.editing = None
@@ -228,7 +280,33 @@ class InMemory(RuleBasedStateMachine):
                 self.next_id = value + 1
             found = self.model.objects.setdefault(value, Object({}))
             found.masks[z] = found.masks.get(z, np.zeros((H, W), bool)) | here
+            found.scores.pop(z, None)
         self.after()
+
+    @rule(
+        data=st.data(),
+        group=st.sampled_from("ab"),
+        overlap=st.sampled_from(["keep", "overwrite", "background"]),
+        repeats=st.integers(1, 3),
+    )
+    def grow(self, data: st.DataObject, group: str, overlap: str, repeats: int) -> None:
+        """Some slices of a propagation, also of an object that is not there."""
+        numbers = st.sampled_from([*self.model.objects, 77])
+        for _ in range(repeats):
+            given = data.draw(st.dictionaries(numbers, masks(), max_size=3))
+            remove = data.draw(st.dictionaries(numbers, st.sets(planes), max_size=2))
+            score = data.draw(st.sampled_from([0.25, 0.75]))
+            found = {n: {z: (m, score) for z, m in of.items()} for n, of in given.items()}
+            self.session.grow(
+                {n: [grown(z, m, score) for z, m in of.items()] for n, of in given.items()},
+                group,
+                overlap,  # type: ignore[arg-type]
+                remove={n: [plane(z) for z in sorted(of)] for n, of in remove.items()},
+            )
+            former = deepcopy(self.model)
+            if self.model.grow(found, overlap, remove):
+                self.before(former, group)
+                self.after()
 
     def some(self, data: st.DataObject, least: int = 1) -> list[int]:
         choice = st.lists(
@@ -254,12 +332,17 @@ class InMemory(RuleBasedStateMachine):
         assert self.session.merge([first, *others]) == first
         self.before()
         kept = self.model.objects[first]
-        united = dict(kept.masks)
+        united, scores = dict(kept.masks), dict(kept.scores)
         for number in others:
-            for z, mask in self.model.objects.pop(number).masks.items():
+            other = self.model.objects.pop(number)
+            for z, mask in other.masks.items():
                 self.model.labels[z][mask & (self.model.labels[z] == number)] = first
+                if z in united:
+                    scores.pop(z, None)
+                elif z in other.scores:
+                    scores[z] = other.scores[z]
                 united[z] = united.get(z, np.zeros((H, W), bool)) | mask
-        self.model.objects[first] = Object(united, (), kept.name)
+        self.model.objects[first] = Object(united, (), kept.name, scores=scores)
         self.after()
 
     @precondition(lambda self: self.model.objects)
@@ -283,6 +366,8 @@ class InMemory(RuleBasedStateMachine):
             self.model.labels[z][visible & of[part][z]] = part
             self.model.objects[part] = Object({z: of[part][z]}, (), whole.name)
         self.model.objects[number].masks = whole.masks | {z: of[number][z]}
+        kept = {other: score for other, score in whole.scores.items() if other != z}
+        self.model.objects[number].scores = kept
         self.after()
 
     @precondition(lambda self: self.model.objects)
@@ -306,6 +391,7 @@ class InMemory(RuleBasedStateMachine):
             labels[old & ~new & (labels == number)] = 0
             if not np.array_equal(old, new):
                 labels[new & (labels == 0)] = number
+                found.scores.pop(z, None)
             found.masks[z] = new
         self.after()
 
@@ -354,8 +440,13 @@ class InMemory(RuleBasedStateMachine):
                 self.session.undo()
             return
         self.session.undo()
-        self.undone.append(self.model)
-        self.model = self.done.pop()
+        group = self.done[-1][1]
+        while True:  # all of a group
+            before, _ = self.done.pop()
+            self.undone.append((self.model, group))
+            self.model = before
+            if not (group and self.done and self.done[-1][1] == group):
+                break
 
     @rule()
     def redo(self) -> None:
@@ -364,8 +455,13 @@ class InMemory(RuleBasedStateMachine):
                 self.session.redo()
             return
         self.session.redo()
-        self.done.append(self.model)
-        self.model = self.undone.pop()
+        group = self.undone[-1][1]
+        while True:
+            after, _ = self.undone.pop()
+            self.done.append((self.model, group))
+            self.model = after
+            if not (group and self.undone and self.undone[-1][1] == group):
+                break
 
     @rule()
     def save(self) -> None:

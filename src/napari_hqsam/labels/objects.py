@@ -25,11 +25,15 @@ class PlaneMask:
         (y0, x0, y1, x1), half-open, in pixels of the plane.
     runs : Runs
         Of bool, for all pixels of `bbox`, row by row.
+    score : float or None
+        How sure propagation was of it, 0 to 1, if it was propagated here from another plane and
+        nobody has changed it since; None if somebody vouches for it.
     """
 
     plane: ArrayPlane
     bbox: Box
     runs: Runs = field(repr=False)
+    score: float | None = None
 
     @classmethod
     def of(cls, plane: ArrayPlane, bbox: Box, data: NDArray[np.bool_]) -> Self:
@@ -52,12 +56,13 @@ class PlaneMask:
         lengths = self.runs.lengths.tolist()
         if len(self.runs.values) and self.runs.values[0]:
             lengths.insert(0, 0)
-        return {
+        saved = {
             "axes": list(self.plane.axes),
             "index": list(self.plane.index),
             "bbox": list(self.bbox),
             "counts": lengths,
         }
+        return saved if self.score is None else saved | {"score": float(self.score)}
 
     @classmethod
     def from_json(cls, saved: Mapping[str, Any]) -> Self:
@@ -76,7 +81,8 @@ class PlaneMask:
         i, j = (int(n) for n in saved["axes"])
         plane = ArrayPlane((i, j), tuple(int(n) for n in saved["index"]))
         runs = Runs(values[lengths > 0], lengths[lengths > 0])
-        return cls(plane, (y0, x0, y1, x1), runs)
+        score = saved.get("score")
+        return cls(plane, (y0, x0, y1, x1), runs, None if score is None else float(score))
 
 
 @dataclass(frozen=True, eq=False)

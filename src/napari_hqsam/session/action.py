@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -22,6 +22,9 @@ ObjectChange = tuple[ObjectRecord | None, ObjectRecord | None]
 """An object before and after; None where it is not there."""
 
 Prompts = tuple[PromptItem, ...]
+
+# Stands for an object as the steps before have left it.
+_KNOWN = "known"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +45,9 @@ class Action:
         In the order in which they are done.
     next_id : int
         The number of the next new object afterwards.
+    group : str
+        Actions of one group that follow each other are one step to whoever undoes it; "" for one
+        by itself.
     """
 
     what: str
@@ -50,21 +56,37 @@ class Action:
     next_id: int
     objects: Mapping[int, ObjectChange] = field(default_factory=dict)
     edits: tuple[Edit, ...] = ()
+    group: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain numbers and texts."""
+    def to_json(self, known: Collection[int] = ()) -> dict[str, Any]:
+        """As plain numbers and texts.
+
+        Parameters
+        ----------
+        known : collection of int
+            Objects that whoever reads it knows as they were before: only what is new of them is
+            written.
+        """
         before, after = self.prompts
-        return {
+        changes = self.objects.items()
+        saved = {
             "what": self.what,
-            "objects": [_change_to_json(n, *change) for n, change in self.objects.items()],
+            "objects": [_change_to_json(n, *change, n in known) for n, change in changes],
             "prompts": [[item.to_json() for item in before], [item.to_json() for item in after]],
             "editing": list(self.editing),
             "edits": [_edit_to_json(*edit) for edit in self.edits],
             "next": self.next_id,
         }
+        return saved | {"group": self.group} if self.group else saved
 
     @classmethod
-    def from_json(cls, saved: Mapping[str, Any], shape: Sequence[int], dtype: Any) -> Self:
+    def from_json(
+        cls,
+        saved: Mapping[str, Any],
+        shape: Sequence[int],
+        dtype: Any,
+        objects: Mapping[int, ObjectRecord],
+    ) -> Self:
         """What `to_json` gave.
 
         Parameters
@@ -72,10 +94,12 @@ class Action:
         saved : Mapping
         shape, dtype
             Of the labels.
+        objects : Mapping
+            By number, as they are before it.
 
         Raises
         ------
-        KeyError, TypeError, ValueError, OverflowError
+        LookupError, TypeError, ValueError, OverflowError
             If it is something else, or does not fit these labels.
         """
         before, after = (tuple(map(PromptItem.from_json, items)) for items in saved["prompts"])
@@ -85,33 +109,53 @@ class Action:
             (before, after),
             (edited, editing),
             int(saved["next"]),
-            dict(_change_from_json(change, shape) for change in saved["objects"]),
+            dict(_change_from_json(change, shape, objects) for change in saved["objects"]),
             tuple(_edit_from_json(edit, shape, np.dtype(dtype)) for edit in saved["edits"]),
+            str(saved.get("group", "")),
         )
 
 
 def _change_to_json(
-    number: int, before: ObjectRecord | None, after: ObjectRecord | None
+    number: int, before: ObjectRecord | None, after: ObjectRecord | None, known: bool
 ) -> list[Any]:
     """Number, before, after; a mask that is the same in both is written once."""
-    old, new = (None if record is None else record.to_json() for record in (before, after))
-    if before is not None and after is not None and new is not None:
-        known = {id(mask): i for i, mask in enumerate(before.masks)}
-        masks = zip(after.masks, new["masks"], strict=True)
-        new["masks"] = [known.get(id(mask), saved) for mask, saved in masks]
-    return [number, old, new]
+    old: Any = None
+    masks: Sequence[PlaneMask] = ()
+    if before is not None:
+        old, masks = _KNOWN if known else before.to_json(), before.masks
+    return [number, old, None if after is None else _record_to_json(after, masks)]
 
 
-def _change_from_json(saved: Sequence[Any], shape: Sequence[int]) -> tuple[int, ObjectChange]:
-    number, old, new = saved
-    before = None if old is None else ObjectRecord.from_json(number, old)
-    if new is not None and old is not None:
-        known = [old["masks"][m] if isinstance(m, int) else m for m in new["masks"]]
-        new = {**new, "masks": known}
-    after = None if new is None else ObjectRecord.from_json(number, new)
-    for mask in (*(before.masks if before else ()), *(after.masks if after else ())):
+def _record_to_json(record: ObjectRecord, before: Sequence[PlaneMask]) -> dict[str, Any]:
+    """A record; of masks that it had before it has their place among these."""
+    place = {id(mask): i for i, mask in enumerate(before)}
+    masks = [place[id(m)] if id(m) in place else m.to_json() for m in record.masks]
+    return replace(record, masks=()).to_json() | {"masks": masks}
+
+
+def _change_from_json(
+    saved: Sequence[Any], shape: Sequence[int], objects: Mapping[int, ObjectRecord]
+) -> tuple[int, ObjectChange]:
+    number, old, new = int(saved[0]), saved[1], saved[2]
+    before = objects[number] if old == _KNOWN else _record_from_json(number, old, (), shape)
+    masks = () if before is None else before.masks
+    return number, (before, _record_from_json(number, new, masks, shape))
+
+
+def _record_from_json(
+    number: int,
+    saved: Mapping[str, Any] | None,
+    before: Sequence[PlaneMask],
+    shape: Sequence[int],
+) -> ObjectRecord | None:
+    if saved is None:
+        return None
+    masks = []
+    for each in saved["masks"]:
+        mask = before[each] if isinstance(each, int) else PlaneMask.from_json(each)
         _check(mask.plane, mask.bbox, shape)
-    return int(number), (before, after)
+        masks.append(mask)
+    return replace(ObjectRecord.from_json(number, {**saved, "masks": []}), masks=tuple(masks))
 
 
 def _edit_to_json(plane: ArrayPlane, patch: Patch) -> dict[str, Any]:

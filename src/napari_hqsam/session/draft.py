@@ -123,9 +123,9 @@ class Draft:
                 self._squares.setdefault(square, []).append(len(self.edits))
             self.edits.append((plane, patch))
 
-    def finish(self) -> tuple[Edit, ...]:
-        """All edits; of very many objects few large ones, which the disk takes much faster."""
-        if len(self.edits) <= _MANY or not self._squares:
+    def finish(self, many: int = _MANY) -> tuple[Edit, ...]:
+        """All edits; if there are more than `many`, few large ones, which are written faster."""
+        if len(self.edits) <= many or not self._squares:
             return tuple(self.edits)
         edits = []
         side = _SQUARE * _BLOCK

@@ -65,7 +65,7 @@ def draw(draft: Draft, record: ObjectRecord, overlap: Overlap = "keep") -> bool:
     for plane, box, labels, after in plans:
         draft.write(plane, box, labels, after)
         if overlap == "overwrite":
-            _take(draft, plane, box, labels, after == record.id, record.id)
+            take(draft, plane, box, labels, after == record.id, record.id)
     draft.put(replace(record, masks=tuple((former | masks).values())))
     return True
 
@@ -73,7 +73,7 @@ def draw(draft: Draft, record: ObjectRecord, overlap: Overlap = "keep") -> bool:
 def erase(draft: Draft, number: int) -> None:
     """Delete an object and its pixels."""
     for mask in draft.find(number).masks:
-        _relabel(draft, mask, number, 0)
+        relabel(draft, mask, number, 0)
     draft.remove(number)
 
 
@@ -83,7 +83,7 @@ def unite(draft: Draft, numbers: Sequence[int]) -> int:
     masks = {mask.plane: mask for mask in first.masks}
     for other in others:
         for mask in other.masks:
-            _relabel(draft, mask, other.id, first.id)
+            relabel(draft, mask, other.id, first.id)
             known = masks.get(mask.plane)
             masks[mask.plane] = mask if known is None else united(known, mask)
         draft.remove(other.id)
@@ -116,7 +116,7 @@ def split(draft: Draft, number: int, plane: ArrayPlane, line: ArrayLike) -> list
     numbers = [number]
     for part in others:
         new = draft.new_id()
-        _relabel(draft, part, number, new)
+        relabel(draft, part, number, new)
         draft.put(ObjectRecord(new, (part,), record.class_name))
         numbers.append(new)
     return numbers
@@ -194,20 +194,36 @@ def _sides(patch: Patch) -> tuple[NDArray[Any], NDArray[Any]]:
     return sides[0], sides[1]
 
 
-def _take(
+def take(
     draft: Draft,
     plane: ArrayPlane,
     box: Box,
     before: NDArray[Any],
     taken: NDArray[np.bool_],
     number: int,
+    *,
+    keep_scores: bool = False,
 ) -> None:
-    """Take pixels of a box out of the masks of the objects that had them."""
+    """Take pixels of a box out of the masks of the objects that had them.
+
+    Parameters
+    ----------
+    draft : Draft
+    plane, box
+    before : ndarray of int (h, w)
+        The labels of the box before.
+    taken : ndarray of bool (h, w)
+    number : int
+        The object that has them now.
+    keep_scores : bool
+        Whether a propagated mask that loses pixels is still one.
+    """
     for other in (int(n) for n in np.unique(before[taken]) if n not in (0, number)):
         record = draft.get(other)
         if record is not None:
             lost = taken & (before == other)
-            _reshape(draft, record, plane, box, lost, np.zeros_like(lost))
+            won = np.zeros_like(lost)
+            _reshape(draft, record, plane, box, lost, won, keep_score=keep_scores)
 
 
 def _reshape(
@@ -217,21 +233,24 @@ def _reshape(
     box: Box,
     lost: NDArray[np.bool_],
     won: NDArray[np.bool_],
+    *,
+    keep_score: bool = False,
 ) -> None:
     """Change a mask of an object in a box; without any mask left it is taken out."""
     masks = {mask.plane: mask for mask in record.masks}
-    new = changed(masks.get(plane), plane, box, lost=lost, won=won)
+    old = masks.get(plane)
+    new = changed(old, plane, box, lost=lost, won=won)
     if new is None:
         masks.pop(plane, None)
     else:
-        masks[plane] = new
+        masks[plane] = replace(new, score=old.score) if old and keep_score else new
     if masks:
         draft.put(replace(record, masks=tuple(masks.values())))
     else:
         draft.remove(record.id)
 
 
-def _relabel(draft: Draft, mask: PlaneMask, old: int, new: int) -> None:
+def relabel(draft: Draft, mask: PlaneMask, old: int, new: int) -> None:
     """Give the visible pixels of a mask another label."""
     labels = draft.read(mask.plane, mask.bbox)
     after = labels.copy()

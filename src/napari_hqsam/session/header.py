@@ -14,7 +14,7 @@ from napari_hqsam.labels.label_array import LabelArray
 from napari_hqsam.session.fingerprint import Fingerprint
 from napari_hqsam.session.start import highest, store_path
 
-FORMAT = 1
+FORMAT = 2
 """Version of the journal's format; to be raised when an older program would misread it."""
 
 Start = Literal["nothing", "snapshot", "store"]

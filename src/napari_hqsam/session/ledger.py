@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from os import PathLike, fspath
@@ -67,7 +67,7 @@ class Ledger:
         return self._history.turns.dirty
 
     @property
-    def last_step(self) -> object:
+    def last_step(self) -> Action | None:
         """The step that was done last: another object after every step, None before any."""
         done = self._history.turns.done
         return done[-1] if done else None
@@ -81,11 +81,15 @@ class Ledger:
     @property
     def can_redo(self) -> str | None:
         """What `redo` would do again, in words."""
-        undone = self._history.turns.undone
-        return undone[-1].what if undone else None
+        steps = self._history.turns.to_redo
+        return steps[-1].what if steps else None
+
+    def is_undone(self, group: str) -> bool:
+        """Whether steps of a group were undone, and can be done again."""
+        return any(action.group == group for action in self._history.turns.undone)
 
     def undo(self) -> str:
-        """Take the last step back; what it was.
+        """Take the last step back, with those of its group; what it was.
 
         Raises
         ------
@@ -96,9 +100,9 @@ class Ledger:
         if not self._history.turns.done:
             raise HQSAMError("nothing to undo")
         with self._ahead({"kind": "undo"}):
-            action = self._history.undo()
-        self._tell(action)
-        return action.what
+            actions = self._history.undo()
+        self._tell(actions)
+        return actions[-1].what
 
     def redo(self) -> str:
         """Do again what was undone last; what it was.
@@ -112,9 +116,9 @@ class Ledger:
         if not self._history.turns.undone:
             raise HQSAMError("nothing to redo")
         with self._ahead({"kind": "redo"}):
-            action = self._history.redo()
-        self._tell(action)
-        return action.what
+            actions = self._history.redo()
+        self._tell(actions)
+        return actions[-1].what
 
     def mark_saved(self, path: str | PathLike[str]) -> None:
         """Note that what is there now was saved to `path`."""
@@ -156,14 +160,16 @@ class Ledger:
             If the labels cannot be written; then nothing is changed.
         """
         self._check_open()
-        with self._ahead({"kind": "do", **(action.to_json() if self.journal else {})}):
+        record = action.to_json(self._history.known) if self.journal else {}
+        with self._ahead({"kind": "do", **record}):
             self._history.do(action, written=written)
-        self._tell(action, quiet=quiet)
+        self._tell([action], quiet=quiet)
 
-    def _tell(self, action: Action, *, quiet: bool = False) -> None:
-        if action.objects:
-            self.changed.emit(frozenset(action.objects))
-        if action.prompts[0] != action.prompts[1] and not quiet:
+    def _tell(self, actions: Sequence[Action], *, quiet: bool = False) -> None:
+        touched = frozenset(number for action in actions for number in action.objects)
+        if touched:
+            self.changed.emit(touched)
+        if any(before != after for before, after in (a.prompts for a in actions)) and not quiet:
             self.prompts_changed.emit()
         self.stepped.emit()
 

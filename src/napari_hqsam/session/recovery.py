@@ -121,7 +121,7 @@ def discard(path: Path) -> None:
 
 def _look(path: Path, header: Header) -> Unfinished | None:
     """What would come back, without decoding a mask; None if all is saved."""
-    turns: Turns[dict[str, Any]] = Turns()
+    turns: Turns[dict[str, Any]] = Turns(lambda outline: str(outline["group"]))
     for record in read_records(path):
         kind = record["kind"]
         if kind == "do":
@@ -148,4 +148,5 @@ def _outline(record: dict[str, Any]) -> dict[str, Any]:
         "there": {number for number, _, after in changes if after is not None},
         "gone": {number for number, _, after in changes if after is None},
         "prompts": len(record["prompts"][1]),
+        "group": record.get("group", ""),
     }

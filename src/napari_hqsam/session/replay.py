@@ -13,7 +13,7 @@ from napari_hqsam.errors import HQSAMError
 from napari_hqsam.labels.label_array import LabelArray, MemoryLabels, StoreLabels
 from napari_hqsam.session.action import Action
 from napari_hqsam.session.header import Header
-from napari_hqsam.session.history import History, write_edits
+from napari_hqsam.session.history import History, edits_of, write_edits
 from napari_hqsam.session.journal import (
     TURNS,
     count_steps,
@@ -122,8 +122,8 @@ def _rewind(path: Path, labels: LabelArray, steps: int) -> None:
     kept = sum(1 for _ in _records(path, steps))
     for turn in reversed(turns[kept:]):
         if turn is not None:
-            action, back = turn
-            write_edits(tiled, action.edits, back=not back)
+            actions, back = turn
+            write_edits(tiled, edits_of(actions), back=not back)
     tiled.flush()
 
 
@@ -140,12 +140,13 @@ def _records(path: Path, steps: int) -> Iterator[dict[str, Any]]:
 
 def _turn(
     path: Path, header: Header, history: History, record: dict[str, Any]
-) -> tuple[Action, bool] | None:
-    """Follow one record; which action was done, and whether it was taken back."""
+) -> tuple[list[Action], bool] | None:
+    """Follow one record; which actions were done, and whether they were taken back."""
     kind = record.get("kind")
     try:
         if kind == "do":
-            return history.do(Action.from_json(record, header.shape, header.dtype)), False
+            action = Action.from_json(record, header.shape, header.dtype, history.objects)
+            return [history.do(action)], False
         if kind == "undo":
             return history.undo(), True
         if kind == "redo":
@@ -158,7 +159,7 @@ def _turn(
         raise ValueError(f"{kind!r} is no step")
     except HQSAMError:
         raise
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
         raise HQSAMError(
             f"{path}: a step in it makes no sense ({error}); the file was changed by another "
             "program, restore it from a backup"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,17 +10,20 @@ from numpy.typing import ArrayLike
 
 from napari_hqsam.errors import HQSAMError
 from napari_hqsam.labels.label_array import LabelArray
-from napari_hqsam.labels.objects import LabelObject
+from napari_hqsam.labels.objects import LabelObject, PlaneMask
 from napari_hqsam.labels.plane import ArrayPlane
 from napari_hqsam.session import edit
 from napari_hqsam.session.action import Action, Edit
 from napari_hqsam.session.draft import Draft, check_id
+from napari_hqsam.session.growth import grow
 from napari_hqsam.session.ledger import Ledger
 from napari_hqsam.session.overlap import overlaps
 from napari_hqsam.session.prompt import PromptItem
 from napari_hqsam.session.record import STATUSES, NewObject, ObjectRecord
 
 _PROMPTS = "prompts"
+# A slice of more propagated objects than this is written, and drawn by the viewer, as one.
+_FEW = 4
 
 
 class Session(Ledger):
@@ -56,6 +59,9 @@ class Session(Ledger):
     failed(str)
         One line: the journal cannot be written.
     """
+
+    # The group that grows, and its objects.
+    _grown: tuple[str, frozenset[int]] = "", frozenset()
 
     @property
     def next_id(self) -> int:
@@ -147,6 +153,30 @@ class Session(Ledger):
             touched = edit.follow(draft, edits)
             of = f" of {_named(touched)}" if touched else ""
             self._step(draft, f"painting{of}", self.prompts, self.editing, written=True)
+
+    def grow(
+        self,
+        found: Mapping[int, Sequence[PlaneMask]],
+        group: str,
+        overlap: edit.Overlap = "keep",
+        *,
+        remove: Mapping[int, Sequence[ArrayPlane]] | None = None,
+    ) -> None:
+        """Give objects propagated masks, each with its score, as `growth.grow` does.
+
+        Parameters
+        ----------
+        group : str
+            Steps of one group that follow each other are undone and done again together.
+        found, overlap, remove
+        """
+        draft = self._draft()
+        grow(draft, found, overlap, remove)
+        if draft.objects:
+            known = self._grown[1] if self._grown[0] == group else frozenset()
+            self._grown = group, known | draft.objects.keys() & {*found, *(remove or ())}
+            what = f"propagation of {_named(sorted(self._grown[1]))}"
+            self._step(draft, what, self.prompts, self.editing, group=group)
 
     def delete(self, ids: Iterable[int]) -> None:
         """Delete objects and their pixels."""
@@ -243,6 +273,7 @@ class Session(Ledger):
         editing: int | None,
         *,
         written: bool = False,
+        group: str = "",
     ) -> None:
         """Do what a draft says, and tell of it."""
         if editing is not None and draft.get(editing) is None:
@@ -253,7 +284,8 @@ class Session(Ledger):
             (self.editing, editing),
             draft.next_id,
             draft.objects,
-            draft.finish(),
+            draft.finish(_FEW) if group else draft.finish(),
+            group,
         )
         self._do(action, written=written, quiet=what == _PROMPTS)
 
