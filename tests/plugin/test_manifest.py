@@ -30,7 +30,7 @@ def test_what_it_offers(manifest: PluginManifest) -> None:
     extensions = [e for writer in offers.writers for e in writer.filename_extensions]
     assert extensions == [".tif", ".tiff", ".zarr"]
     docks = [widget.display_name for widget in offers.widgets]
-    assert docks == ["Annotate", "Segment all", "Models"]
+    assert docks == ["Annotate", "Segment all", "Propagate", "Models"]
     assert set(offers.configurations) == {"models", "embeddings", "keys"}
     assert set(offers.menus) == {"napari/layers/segment", "napari/layers/annotate"}
     used = [*offers.readers, *offers.writers, *offers.widgets, *offers.sample_data]
