@@ -25,7 +25,7 @@ from napari_hqsam.segmentation.volume import Course, PropagateSettings, Propagat
 # Each disc has a cell of its own, in which it sways from slice to slice.
 _CELL, _RADIUS, _SWAY, _TURN = 64, 20, 6, 24
 _DARK, _BRIGHT = 40, 210
-# So many windows of `micro` are in the memory for features; those of `Instant` are much smaller.
+# So many windows of `micro` are in the memory for features.
 _WINDOWS = 170
 # What a further slice may take in memory, in MB: a hundred masks of it, not their logits.
 _MB_A_SLICE = 1.0
@@ -110,7 +110,8 @@ def _follow(objects: int, slices: int, out: Path, tell: Callable[[str], object])
     seeds = {(at,): [Prompts(box=_box(*middles[i, at])) for i in range(objects)]}
     done: list[int] = []
     with Segmenter(image, axes="zyx", contrast_limits=(0, 255), model=model) as segmenter:
-        cache = FeatureCache(_WINDOWS * 4 * (model.input_size // model.mask_stride) ** 2)
+        side = model.input_size // model.mask_stride
+        cache = FeatureCache(_WINDOWS * 4 * (32 * side**2 + 256 * (side // 4) ** 2))
         gc.collect()
         with counting(segmenter, cache) as counts, PeakMemory() as memory:
 

@@ -63,7 +63,8 @@ def test_between_two_seeds_both_ways_are_gone(tmp_path: Path) -> None:
     assert iou(found, truth) > 0.75
 
 
-def test_nothing_is_encoded_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("gap", [False, True], ids=["one seed", "two seeds"])
+def test_nothing_is_encoded_twice(monkeypatch: pytest.MonkeyPatch, gap: bool) -> None:
     made: Counter[Any] = Counter()
     make = Features._make
 
@@ -76,8 +77,8 @@ def test_nothing_is_encoded_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     truth = rod(0, 15, 40, 30, 12, drift=2), rod(2, 14, 70, 90, 8)
     seg = segmenter(image_of(truth[0] | truth[1]))
     seeds = {
-        1: [seed(seg, truth[0][3], (3,)), seed(seg, truth[0][12], (12,))],
-        2: [seed(seg, truth[1][9], (9,))],
+        1: [seed(seg, truth[0][z], (z,)) for z in ((3, 12) if gap else (3,))],
+        2: [seed(seg, truth[1][3 if not gap else 9], (3 if not gap else 9,))],
     }
     made.clear()
     seg.features.cache.max_bytes = 1  # holds one window

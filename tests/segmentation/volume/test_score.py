@@ -8,7 +8,7 @@ import torch
 from napari_hqsam.images.windows import whole_plane
 from napari_hqsam.modeling import TileFeatures
 from napari_hqsam.segmentation.refine.again import Outline
-from napari_hqsam.segmentation.volume.likeness import Likeness
+from napari_hqsam.segmentation.volume.likeness import Likeness, look
 from napari_hqsam.segmentation.volume.score import Evidence, Judge
 
 from .stacks import disc
@@ -63,7 +63,7 @@ def test_likeness_finds_again_what_it_has_learnt() -> None:
     likeness = Likeness()
     untold = likeness.see(features_of(here), window)
     assert not untold.any()
-    likeness.learn(features_of(here), window, Outline(here[10:90, 10:100], box))
+    likeness.learn(look(features_of(here), window, Outline(here[10:90, 10:100], box)))
     again = Likeness.from_arrays(likeness.arrays())
     for each in (likeness, again):
         seen = each.see(features_of(there, seed=1), window).numpy() > 0

@@ -29,33 +29,22 @@ _RIDGE = 0.01
 _OF_SEED, _OF_LAST = 0.3, 0.5
 _FAR = 12.0
 
+Look = tuple[Tensor, Tensor]
+"""(C + 1, C + 1) and (C + 1,) sums over pixels, of C features and 1."""
+
 
 class Likeness:
     """Learns an object slice by slice; see the module."""
 
     def __init__(self) -> None:
-        self._seed: tuple[Tensor, Tensor] | None = None
-        self._since: tuple[Tensor, Tensor] | None = None
+        self._seed: Look | None = None
+        self._since: Look | None = None
         self._weights: Tensor | None = None
 
-    def learn(self, tile: TileFeatures, window: Window, outline: Outline) -> None:
-        """Take in how an object looks on a slice."""
-        if tile.hq is None:
+    def learn(self, here: Look | None) -> None:
+        """Take in how the object looks on a slice."""
+        if here is None:
             return
-        distance = _distance(outline, window)
-        flat = distance.reshape(-1)
-        radius = max(float(flat.max()), 2.0)
-        used = _shown(window, distance.shape).reshape(-1)
-        used &= flat > -max(_AROUND * radius, _LEAST_AROUND)
-        target = (flat[used] / min(_CLIP, radius)).clamp(-1, 1).double()
-        inside = target > 0
-        if not inside.any() or inside.all():
-            return
-        features = tile.hq[0].flatten(1).cpu()[:, used].double()
-        known = torch.cat([features, torch.ones_like(target)[None]])
-        weights = torch.where(inside, 0.5 / inside.sum(), 0.5 / (~inside).sum())
-        weighted = known * weights
-        here = weighted @ known.T, weighted @ target
         if self._seed is None or self._since is None:
             self._seed = self._since = here
         else:
@@ -92,7 +81,30 @@ class Likeness:
         return found
 
 
-def _mixed(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], of_b: float) -> Any:
+def look(tile: TileFeatures, window: Window, outline: Outline) -> Look | None:
+    """How an object looks on a slice: sums over its pixels and those around it.
+
+    None for a model without HQ features, and where there is no object or nothing else.
+    """
+    if tile.hq is None or not outline.mask.any():
+        return None
+    distance = _distance(outline, window)
+    flat = distance.reshape(-1)
+    radius = max(float(flat.max()), 2.0)
+    used = _shown(window, tuple(distance.shape)).reshape(-1)
+    used &= flat > -max(_AROUND * radius, _LEAST_AROUND)
+    target = (flat[used] / min(_CLIP, radius)).clamp(-1, 1).double()
+    inside = target > 0
+    if not inside.any() or inside.all():
+        return None
+    features = tile.hq[0].flatten(1).cpu()[:, used].double()
+    known = torch.cat([features, torch.ones_like(target)[None]])
+    weights = torch.where(inside, 0.5 / inside.sum(), 0.5 / (~inside).sum())
+    weighted = known * weights
+    return weighted @ known.T, weighted @ target
+
+
+def _mixed(a: Look, b: Look, of_b: float) -> Any:
     return tuple((1 - of_b) * x + of_b * y for x, y in zip(a, b, strict=True))
 
 

@@ -94,6 +94,7 @@ class Propagation:
             Walk(*about) if work is None else RecordedWalk(work, name, *about)
             for name in ("forward", "backward")
         )
+        self._backward.seen = self._forward.seen  # both set out from there
         self._claims = Claims(seed for several in self._seeds.values() for seed in several)
         self._limits = {label: self._limits_of(several) for label, several in self._seeds.items()}
         self._low, self._high = min(self._here), max(self._here)

@@ -19,7 +19,7 @@ from napari_hqsam.segmentation.refine.again import Outline
 from napari_hqsam.segmentation.refine.settle import attached
 from napari_hqsam.segmentation.volume.answers import BLANK, Answer, ask, contrast
 from napari_hqsam.segmentation.volume.course import Course
-from napari_hqsam.segmentation.volume.likeness import Likeness
+from napari_hqsam.segmentation.volume.likeness import Likeness, Look, look
 from napari_hqsam.segmentation.volume.score import Evidence, Judge
 from napari_hqsam.segmentation.volume.settings import PropagateSettings
 from napari_hqsam.segmentation.volume.slice_mask import SliceMask
@@ -102,6 +102,9 @@ class Walk:
     ----------
     tracks : dict
         The objects on their way, by label.
+    seen : dict
+        How seeds look, by label and position, and how much their slice varies; walks of the same
+        seeds may share it.
     """
 
     def __init__(
@@ -115,6 +118,7 @@ class Walk:
         self.features, self.level, self.shape = features, level, shape
         self.course, self.settings = course, settings
         self.tracks: dict[int, Track] = {}
+        self.seen: dict[tuple[int, int], tuple[Look | None, float]] = {}
 
     @property
     def going(self) -> bool:
@@ -124,15 +128,16 @@ class Walk:
     def begin(self, seeds: Iterable[SliceMask]) -> None:
         """Set out from seeds; an object that is on its way goes on from its seed."""
         for seed in seeds:
-            outline = self._outline(seed)
-            window = self._window(outline, seed.position)
-            self.features.prepare(window)
-            tile = self.features.get(window)
+            at = seed.label, seed.position
+            if at not in self.seen:
+                window = self._window(self._outline(seed), seed.position)
+                self.features.prepare(window)
+                self._see(seed, window)
+            here, varied = self.seen[at]
             known = self.tracks.get(seed.label)
             likeness = Likeness() if known is None else known.likeness
-            likeness.learn(tile, window, outline)
-            about = seed, likeness, Judge(seed.area), contrast(tile, window)
-            self.tracks[seed.label] = Track(*about)
+            likeness.learn(here)
+            self.tracks[seed.label] = Track(seed, likeness, Judge(seed.area), varied)
 
     def step(self, position: int, seeds: Sequence[SliceMask] = ()) -> list[SliceMask]:
         """Find the objects on the next slice.
@@ -155,40 +160,50 @@ class Walk:
         groups: dict[Window, list[int]] = defaultdict(list)
         for label, outline in outlines.items():
             groups[self._window(outline, position)].append(label)
-        seen: dict[int, tuple[Window, Answer, bool]] = {}
-        for window, labels in groups.items():
-            answers = ask(
-                self.features,
-                window,
-                [outlines[label] for label in labels],
-                [going[label].likeness for label in labels],
-                self.settings.mode,
-            )
-            here = contrast(self.features.get(window), window)
-            for label, answer in zip(labels, answers, strict=True):
-                seen[label] = window, answer, here < BLANK * going[label].contrast
-        masks = self._divided(outlines, seen, seeds)
+        begun: dict[Window, list[SliceMask]] = defaultdict(list)
+        for seed in seeds:
+            begun[self._window(self._outline(seed), position)].append(seed)
+        wanted: dict[int, NDArray[np.float32]] = {}
+        seen: dict[int, tuple[Answer, bool, Look | None]] = {}
+        # each window is done with before the next: its features need not be kept
+        for window in {**groups, **begun}:
+            labels = groups.get(window, [])
+            parts = [outlines[label] for label in labels]
+            known = [going[label].likeness for label in labels]
+            answers = ask(self.features, window, parts, known, self.settings.mode)
+            tile = self.features.get(window)
+            here = contrast(tile, window)
+            for label, outline, answer in zip(labels, parts, answers, strict=True):
+                near = outline.depth > -self._reach(outline)
+                logits = np.where(near, answer.logits - self.settings.threshold, -np.inf)
+                mask = attached(logits > 0, outline.mask)
+                wanted[label] = logits
+                looks = look(tile, window, Outline(mask, outline.box))
+                seen[label] = answer, here < BLANK * going[label].contrast, looks
+            for seed in begun.get(window, []):
+                self._see(seed, window)
+        masks = self._divided(outlines, wanted, seeds)
         found: list[SliceMask] = []
         for label, track in going.items():
-            window, answer, blank = seen[label]
+            answer, blank, looks = seen[label]
             found += self._followed(track, outlines[label], masks[label], answer, blank, position)
-        for label in going:
-            if label in self.tracks and self.tracks[label].mask.position == position:
-                self._learn(self.tracks[label], seen[label][0])
+            if track.mask.position == position:
+                track.likeness.learn(looks)
         return found
 
+    def _see(self, seed: SliceMask, window: Window) -> None:
+        """Keep how a seed looks."""
+        tile = self.features.get(window)
+        looks = look(tile, window, self._outline(seed))
+        self.seen[seed.label, seed.position] = looks, contrast(tile, window)
+
+    @staticmethod
     def _divided(
-        self,
         outlines: Mapping[int, Outline],
-        seen: Mapping[int, tuple[Window, Answer, bool]],
+        wanted: Mapping[int, NDArray[np.float32]],
         seeds: Sequence[SliceMask],
     ) -> dict[int, NDArray[np.bool_]]:
         """The masks (h, w) on each outline's box; what two want goes to the surer one."""
-        wanted: dict[int, NDArray[np.float32]] = {}
-        for label, outline in outlines.items():
-            logits = seen[label][1].logits - self.settings.threshold
-            near = outline.depth > -self._reach(outline)
-            wanted[label] = np.where(near, logits, -np.inf)
         out = {}
         for label, mine in wanted.items():
             box, rival = outlines[label].box, np.zeros(mine.shape, np.float32)
@@ -232,9 +247,6 @@ class Walk:
         if poor > _POOR or track.blanks > _BLANKS:
             del self.tracks[label]
         return []
-
-    def _learn(self, track: Track, window: Window) -> None:
-        track.likeness.learn(self.features.get(window), window, self._outline(track.mask))
 
     def _outline(self, mask: SliceMask) -> Outline:
         """A mask with all around it that it may grow into."""
