@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hqsam.segmentation.volume.score import Judge
 from napari_hqsam.segmentation.volume.slice_mask import SliceMask
 from napari_hqsam.segmentation.volume.walk import Track, Walk
 from napari_hqsam.storage.work import Work
@@ -62,7 +64,9 @@ class RecordedWalk(Walk):
         found = super().step(position, seeds)
         tracks: dict[str, NDArray[Any]] = {}
         for label, track in self.tracks.items():
-            tracks |= {f"{label}/{name}": array for name, array in track.arrays().items()}
+            tracks |= {f"track/{label}/{name}": array for name, array in track.arrays().items()}
+        for label, judge in self.judges.items():
+            tracks |= {f"judge/{label}/{name}": array for name, array in judge.arrays().items()}
         self._work.write(f"{self._name}/tracks{position % 2}", tracks)
         record = {f"{i}.{k}": v for i, mask in enumerate(found) for k, v in mask.packed().items()}
         record["active"] = np.array(list(self.tracks), np.int64)
@@ -71,11 +75,14 @@ class RecordedWalk(Walk):
 
     def _restore(self) -> None:
         kept = set(self.tracks)
-        parts: dict[int, dict[str, NDArray[Any]]] = {}
+        parts: dict[tuple[str, int], dict[str, NDArray[Any]]] = defaultdict(dict)
         for key, array in self._work.read(f"{self._name}/tracks{self._last % 2}").items():
-            label, name = key.split("/", 1)
-            parts.setdefault(int(label), {})[name] = array
-        self.tracks = {n: Track.from_arrays(a) for n, a in parts.items() if n in kept}
+            kind, label, name = key.split("/", 2)
+            parts[kind, int(label)][name] = array
+        self.judges = {n: Judge.from_arrays(a) for (k, n), a in parts.items() if k == "judge"}
+        self.tracks = {
+            n: Track.from_arrays(a) for (k, n), a in parts.items() if k == "track" and n in kept
+        }
         self._replays = False
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,21 +50,26 @@ class Evidence:
 
 
 class Judge:
-    """Scores the masks of one object: by how much less is seen of it than next to its seed.
+    """Scores the masks of one object: by how much less is seen of it than next to its first seed.
 
     What the network expects differs from image to image and object to object; next to the seed the
-    object is there for sure, and that is the measure for the slices that follow.
+    object is there for sure, and that is the measure for the slices that follow. Further seeds,
+    perhaps where the object is hard to see, do not change it.
 
     Parameters
     ----------
     area : int
-        Of the seed.
-    first : sequence of (float, float)
+        Of the largest seed so far.
+    first : list of (float, float)
         IoU and margin of the first slices that were judged.
     """
 
     def __init__(self, area: int, first: list[tuple[float, float]] | None = None) -> None:
         self.area, self.first = area, first or []
+
+    def compare(self, area: int) -> None:
+        """Take in the area of another seed."""
+        self.area = max(self.area, area)
 
     def score(self, evidence: Evidence) -> float:
         """0 to 1: how likely it is that the mask is the object's."""
@@ -77,3 +84,12 @@ class Judge:
             + _OFFSET
         )
         return 1 / (1 + math.exp(-told))
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """For a record of the job."""
+        return {"area": np.array(self.area), "first": np.array(self.first).reshape(-1, 2)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """What `arrays` gave."""
+        return cls(int(arrays["area"]), [(a, b) for a, b in arrays["first"].tolist()])

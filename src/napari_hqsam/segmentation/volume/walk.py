@@ -39,7 +39,6 @@ class Track:
     mask : SliceMask
         Where it was last.
     likeness : Likeness
-    judge : Judge
     contrast : float
         Of the features on its seed's slice.
     passed : list of SliceMask
@@ -50,7 +49,6 @@ class Track:
 
     mask: SliceMask
     likeness: Likeness
-    judge: Judge
     contrast: float
     passed: list[SliceMask] = field(default_factory=list)
     blanks: int = 0
@@ -63,8 +61,6 @@ class Track:
         return out | {
             "contrast": np.array(self.contrast),
             "blanks": np.array(self.blanks),
-            "area": np.array(self.judge.area),
-            "first": np.array(self.judge.first, np.float64).reshape(-1, 2),
         }
 
     @classmethod
@@ -79,7 +75,6 @@ class Track:
         return cls(
             mask("mask"),
             Likeness.from_arrays(arrays),
-            Judge(int(arrays["area"]), [(a, b) for a, b in arrays["first"].tolist()]),
             float(arrays["contrast"]),
             [mask(f"passed{i}") for i in range(count)],
             int(arrays["blanks"]),
@@ -102,6 +97,8 @@ class Walk:
     ----------
     tracks : dict
         The objects on their way, by label.
+    judges : dict
+        What each is measured by, by label; it outlasts the end of a track.
     seen : dict
         How seeds look, by label and position, and how much their slice varies; walks of the same
         seeds may share it.
@@ -118,6 +115,7 @@ class Walk:
         self.features, self.level, self.shape = features, level, shape
         self.course, self.settings = course, settings
         self.tracks: dict[int, Track] = {}
+        self.judges: dict[int, Judge] = {}
         self.seen: dict[tuple[int, int], tuple[Look | None, float]] = {}
 
     @property
@@ -137,7 +135,8 @@ class Walk:
             known = self.tracks.get(seed.label)
             likeness = Likeness() if known is None else known.likeness
             likeness.learn(here)
-            self.tracks[seed.label] = Track(seed, likeness, Judge(seed.area), varied)
+            self.tracks[seed.label] = Track(seed, likeness, varied)
+            self.judges.setdefault(seed.label, Judge(seed.area)).compare(seed.area)
 
     def step(self, position: int, seeds: Sequence[SliceMask] = ()) -> list[SliceMask]:
         """Find the objects on the next slice.
@@ -235,7 +234,7 @@ class Walk:
         label = track.mask.label
         score = 0.0
         if mask.any() and not blank:
-            score = track.judge.score(Evidence.of(mask, answer))
+            score = self.judges[label].score(Evidence.of(mask, answer))
         new = SliceMask.of(label, position, mask, outline.box, score)
         if mask.any() and not blank and score >= self.settings.min_score:
             between = _between(track.mask, new, track.passed)
