@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from time import monotonic
@@ -16,9 +17,10 @@ from napari_hqsam.embedding.job import Job, Progress
 from napari_hqsam.labels.frame import LabelFrame
 from napari_hqsam.labels.given import GivenLabels
 from napari_hqsam.labels.label_array import LabelArray
+from napari_hqsam.labels.pyramid import Box, tiles
 from napari_hqsam.segmentation.automatic.identity import identity
 from napari_hqsam.segmentation.blocks import Block, blocks_of
-from napari_hqsam.segmentation.output import Output
+from napari_hqsam.segmentation.output import BLOCK, Output
 from napari_hqsam.segmentation.volume.course import Course
 from napari_hqsam.segmentation.volume.propagation import Propagation
 from napari_hqsam.segmentation.volume.settings import PropagateSettings
@@ -104,18 +106,30 @@ class PropagateJob(Job[Any, Any]):
 
     def _draw(self, masks: Sequence[SliceMask]) -> None:
         """Write masks, where no other object is; what is there already stays the same."""
-        labels = self._output.labels
-        assert labels is not None
+        blocks: dict[tuple[int, int, int], list[tuple[SliceMask, Box]]] = defaultdict(list)
         for mask in masks:
-            at = self.frame.plane(self.course.plane(mask.position))
-            old = labels.read(at, mask.bbox)
-            free = mask.data & ((old == 0) | (old == mask.label))
-            if free.any():
-                new = np.where(free, mask.label, old).astype(labels.dtype)
-                self._output.draw(at, mask.bbox, new, free)
+            for box in tiles(mask.bbox, (BLOCK, BLOCK)):
+                blocks[mask.position, box[0] // BLOCK, box[1] // BLOCK].append((mask, box))
             y, x = mask.centroid
             score = np.nan if mask.score is None else mask.score
             self._rows.append((mask.label, mask.position, y, x, mask.area, score))
+        for (position, *_), parts in blocks.items():
+            self._write(position, parts)
+
+    def _write(self, position: int, parts: Sequence[tuple[SliceMask, Box]]) -> None:
+        """Write parts of masks in a block of a slice at once: a store is slow with few pixels."""
+        ends = np.array([box for _, box in parts])
+        (y0, x0), (y1, x1) = ends[:, :2].min(axis=0).tolist(), ends[:, 2:].max(axis=0).tolist()
+        box = (y0, x0, y1, x1)
+        labels = self._output.labels
+        assert labels is not None
+        at = self.frame.plane(self.course.plane(position))
+        old = labels.read(at, box)
+        new = old.copy()
+        for mask, _ in parts:
+            new[mask.on(box) & ((old == 0) | (old == mask.label))] = mask.label
+        if (changed := new != old).any():
+            self._output.draw(at, box, new, changed)
 
     def _progress(self) -> Generator[Progress, None, None]:
         """As of any job; steps have a pace of their own."""
