@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from napari_hqsam.cli.export import _bar, _told
+from napari_hqsam.cli.console import counting_bar, warnings_told
 from napari_hqsam.cli.job_folder import JobFolder, job_folder
 from napari_hqsam.cli.label_job import (
     check_extra,
@@ -188,7 +188,7 @@ def auto(
             from napari_hqsam.labels.given import as_label_array
 
             begin = opened.enter_context(closing(as_label_array(from_labels, frame)))
-            with _bar() as progress:
+            with counting_bar() as progress:
                 check_labels(begin, frame, planes, part, progress)
         settings = settings_of(ctx, source, [*inputs, points, boxes, prompts])
         with JobFolder(target, settings, overwrite=overwrite) as job:
@@ -278,7 +278,7 @@ def _write(
 ) -> str:
     """Measure what was made, and write it in the format that the suffix says; what it is."""
     outlines = target.suffix.lower() == ".geojson"
-    with _told(), _bar() as progress:
+    with warnings_told(), counting_bar() as progress:
         if not outlines and table is None:
             told = describe(made, count_labels(made, progress))
         else:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
@@ -9,6 +12,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, ProgressColumn
+
+    from napari_hqsam.labels.progress import Progress as Counted
 
 
 def complain(message: str) -> None:
@@ -42,3 +47,25 @@ def progress_bar(*columns: ProgressColumn | str) -> Progress:
         transient=True,
         disable=not console.is_terminal,
     )
+
+
+@contextmanager
+def counting_bar() -> Iterator[Counted]:
+    """A bar for what is told as done, total, and in words."""
+    with progress_bar("{task.percentage:>3.0f}%") as bar:
+        task = bar.add_task("", total=None)
+
+        def show(done: int, total: int, doing: str) -> None:
+            bar.update(task, completed=done, total=total, description=doing)
+
+        yield show
+
+
+@contextmanager
+def warnings_told() -> Iterator[None]:
+    """Print the warnings of what is done within, one line each."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in caught:
+        warn(str(warning.message))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from napari_hqsam.cli.export import _bar
+from napari_hqsam.cli.console import counting_bar
 from napari_hqsam.cli.prompts import PromptedObject
 from napari_hqsam.errors import HQSAMError
 
@@ -84,7 +84,7 @@ def labelled_planes(labels: str, frame: LabelFrame) -> tuple[list[Plane], int]:
 
     found, highest = [], 0
     planes, boxes = list(frame.planes()), list(tiles((0, 0, *frame.plane_shape), (_SIDE, _SIDE)))
-    with closing(as_label_array(labels, frame)) as given, _bar() as progress:
+    with closing(as_label_array(labels, frame)) as given, counting_bar() as progress:
         for i, plane in enumerate(planes, start=1):
             largest = max(int(given.read(frame.plane(plane), box).max()) for box in boxes)
             found += [plane] if largest else []

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from napari_hqsam.cli.console import progress_bar, warn
+from napari_hqsam.cli.console import counting_bar, warn, warnings_told
 from napari_hqsam.cli.label_image import check_folder
 from napari_hqsam.cli.options import Axes
 from napari_hqsam.errors import HQSAMError
@@ -91,7 +90,7 @@ def export(
     with (
         open_image(like if imported else labels, axes=axes) as source,
         open_image(image) if image is not None else nullcontext() as picture,
-        _bar() as progress,
+        counting_bar() as progress,
     ):
         if imported:
             objects, grid = _annotated(Path(labels).expanduser(), source, class_name)
@@ -157,7 +156,7 @@ def _annotated(
     grid = Grid.of(source)
     document = read_json(path) if path.suffix.lower() == ".json" else None
     coco = isinstance(document, dict) and "annotations" in document
-    with _told():
+    with warnings_told():
         objects = (read_coco if coco else read_geojson)(path, grid)
     if class_name is None:
         return objects, grid
@@ -194,7 +193,7 @@ def _write(
     elif suffix == ".csv":
         from napari_hqsam.labels.measurements import measure, write_csv
 
-        with _told():
+        with warnings_told():
             table = measure(objects, grid, picture, progress=progress)
         write_csv(target, table)
     else:
@@ -231,24 +230,3 @@ def _check_output(target: Path, inputs: Sequence[str], overwrite: bool) -> None:
     if target.exists() and not overwrite:
         raise HQSAMError(f"{target}: exists already; add --overwrite, or give another name")
     check_folder(target.parent, target)
-
-
-@contextmanager
-def _bar() -> Iterator[Progress]:
-    with progress_bar("{task.percentage:>3.0f}%") as bar:
-        task = bar.add_task("", total=None)
-
-        def show(done: int, total: int, doing: str) -> None:
-            bar.update(task, completed=done, total=total, description=doing)
-
-        yield show
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Print the warnings of what is done within, one line each."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        yield
-    for warning in caught:
-        warn(str(warning.message))

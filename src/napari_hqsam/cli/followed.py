@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from napari_hqsam.cli.export import _told
+from napari_hqsam.cli.console import warnings_told
 from napari_hqsam.cli.job_folder import JobFolder, job_folder
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def follow(
         running.append(begin(path))
         return running[0]
 
-    with _told():
+    with warnings_told():
         made = job.run(watched)
     for each in running:
         write_table(kept, each.table)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from napari_hqsam import __version__
-from napari_hqsam.cli.export import _bar
+from napari_hqsam.cli.console import counting_bar
 from napari_hqsam.cli.label_image import check_folder
 from napari_hqsam.cli.label_job import command_words
 from napari_hqsam.errors import HQSAMError
@@ -49,7 +49,7 @@ class Moved:
         """What `movement` says of these labels."""
         from napari_hqsam.evaluation.movement import movement
 
-        with _bar() as progress:
+        with counting_bar() as progress:
             return movement(
                 self.before,
                 self.after,

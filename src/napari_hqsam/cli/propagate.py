@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from napari_hqsam.cli.console import counting_bar, warnings_told
 from napari_hqsam.cli.course import check_course, choose_course, labelled_planes, prompts_by_plane
-from napari_hqsam.cli.export import _bar, _told
 from napari_hqsam.cli.followed import follow, least_sure, tracks_of, write_table
 from napari_hqsam.cli.job_folder import JobFolder, job_folder
 from napari_hqsam.cli.label_job import (
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from napari_hqsam.labels.store import LabelStore
     from napari_hqsam.modeling import Mode
 
-_DIRECTIONS = ("both", "forward", "backward")
 _TABLES = ("table", "tracks")  # what may be asked for later, of the same job
 
 
@@ -156,12 +155,13 @@ def propagate(
     from napari_hqsam.labels.frame import LabelFrame
     from napari_hqsam.modeling.hq_sam import check_mode
     from napari_hqsam.segmentation import Segmenter
+    from napari_hqsam.segmentation.volume.settings import DIRECTIONS
     from napari_hqsam.weights import model_info
 
     model_info(model)  # what is wrong with names and options is told before anything is read
     check_mode(mode, has_hq=True)
-    if direction not in _DIRECTIONS:
-        raise HQSAMError(f"--direction {direction}: choose {', '.join(_DIRECTIONS)}")
+    if direction not in DIRECTIONS:
+        raise HQSAMError(f"--direction {direction}: choose {', '.join(DIRECTIONS)}")
     _check_source(ctx)
     limits, target = contrast_limits(contrast), out.expanduser()
     chosen = None if channels is None else whole_numbers("--channels", channels)
@@ -248,7 +248,7 @@ def _check_source(ctx: typer.Context) -> None:
 
 def _write(made: LabelStore, target: Path, frame: LabelFrame) -> str:
     """Write labels in the format that the suffix says; what they are."""
-    with _told(), _bar() as progress:
+    with warnings_told(), counting_bar() as progress:
         told = describe(made, count_labels(made, progress))
         if target.suffix.lower() != ".geojson":
             move_or_write(made, target)

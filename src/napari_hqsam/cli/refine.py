@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from napari_hqsam.cli.console import warn
-from napari_hqsam.cli.export import _bar, _told
+from napari_hqsam.cli.console import counting_bar, warn, warnings_told
 from napari_hqsam.cli.job_folder import JobFolder, job_folder
 from napari_hqsam.cli.label_job import (
     check_labels,
@@ -167,7 +166,7 @@ def refine(
                 if moved is not None:
                     labelled = Moved(before, made, frame, planes, part)
                     write_report(moved, labelled, segmenter, ctx)
-                with _bar() as progress:
+                with counting_bar() as progress:
                     told = describe(made, count_labels(made, progress))
                 write_about(target, ctx, source, segmenter)
                 # comes last: once it is there, everything is
@@ -191,7 +190,7 @@ def _opened(
 
     given = as_label_array(labels, frame)
     try:
-        with _bar() as progress:
+        with counting_bar() as progress:
             check_labels(given, frame, planes, region, progress)
     except BaseException:
         given.close()
@@ -207,7 +206,7 @@ def _drawn(labels: str, job: JobFolder, frame: LabelFrame) -> Path:
     path = job.file("given.zarr")
     if path.exists():
         return path
-    with _told(), _bar() as progress:
+    with warnings_told(), counting_bar() as progress:
         objects = read_geojson(labels, frame.grid)
         if not objects:
             raise HQSAMError(f"{labels}: there are no areas in it; export the objects again")
@@ -229,7 +228,7 @@ def _write(made: LabelStore, target: Path, outlines: Path | None, frame: LabelFr
     from napari_hqsam.labels.geojson import write_geojson
     from napari_hqsam.labels.redraw import redraw_geojson
 
-    with _bar() as progress:
+    with counting_bar() as progress:
         objects = list(objects_in(made, progress))
         if outlines is None:
             write_geojson(target, objects, frame.grid, progress=progress)

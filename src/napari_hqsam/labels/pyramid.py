@@ -63,6 +63,12 @@ def index(plane: Plane, box: Box) -> tuple[Any, ...]:
     return (*plane, slice(y0, y1), slice(x0, x1))
 
 
+def common(a: Box, b: Box) -> Box | None:
+    """The box that two boxes share, or None."""
+    y0, x0, y1, x1 = max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
+    return (y0, x0, y1, x1) if y0 < y1 and x0 < x1 else None
+
+
 def slices(box: Box, around: Box) -> tuple[slice, slice]:
     """A box as an index into the pixels of a box around it."""
     (y0, x0, y1, x1), (oy, ox) = box, around[:2]

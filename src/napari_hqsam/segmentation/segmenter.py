@@ -528,8 +528,10 @@ class Segmenter:
         def predict(prompts: Sequence[Prompts], plane: tuple[int, ...]) -> list[Mask]:
             return self.predict_many(prompts, plane=plane, mode=mode, threshold=threshold)
 
-        first = 1 if existing is None else existing.highest() + 1
-        course, found = seeds_of(seeds, self.source, self.level, axis, predict, first)
+        def highest() -> int:
+            return 0 if existing is None else existing.highest()
+
+        course, found = seeds_of(seeds, self.source, self.level, axis, predict, highest)
         return propagate_job(
             self.features,
             self.level,

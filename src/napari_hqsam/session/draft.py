@@ -12,10 +12,9 @@ from napari_hqsam.errors import HQSAMError
 from napari_hqsam.labels.change import Patch
 from napari_hqsam.labels.label_array import LabelArray
 from napari_hqsam.labels.plane import ArrayPlane
-from napari_hqsam.labels.pyramid import Box, slices
+from napari_hqsam.labels.pyramid import Box, common, slices
 from napari_hqsam.session.action import Edit, ObjectChange
 from napari_hqsam.session.record import ObjectRecord
-from napari_hqsam.session.shape import common
 
 # Side of the squares by which patches are found again, in pixels.
 _SQUARE = 512

@@ -9,7 +9,8 @@ import numpy as np
 
 from napari_hqsam.labels.objects import LabelObject, PlaneMask
 from napari_hqsam.labels.plane import ArrayPlane
-from napari_hqsam.session.shape import common, spread
+from napari_hqsam.labels.pyramid import common
+from napari_hqsam.session.shape import spread
 
 
 def overlaps(objects: Iterable[LabelObject]) -> list[tuple[int, int]]:

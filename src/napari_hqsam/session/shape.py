@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from napari_hqsam.errors import HQSAMError
 from napari_hqsam.labels.objects import PlaneMask
 from napari_hqsam.labels.plane import ArrayPlane
-from napari_hqsam.labels.pyramid import Box, slices
+from napari_hqsam.labels.pyramid import Box, common, slices
 
 # Parts of a cut object that have fewer pixels than this, and less than a tenth of the object's, are
 # splinters: a line along a ragged boundary makes many.
@@ -24,12 +24,6 @@ def around(*boxes: Box) -> Box:
     """The smallest box that holds all of `boxes`."""
     y0, x0, y1, x1 = zip(*boxes, strict=True)
     return min(y0), min(x0), max(y1), max(x1)
-
-
-def common(a: Box, b: Box) -> Box | None:
-    """The box that two boxes share, or None."""
-    y0, x0, y1, x1 = max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
-    return (y0, x0, y1, x1) if y0 < y1 and x0 < x1 else None
 
 
 def trimmed(plane: ArrayPlane, origin: Sequence[int], data: NDArray[np.bool_]) -> PlaneMask | None:

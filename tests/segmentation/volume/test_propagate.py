@@ -116,7 +116,7 @@ def test_a_correction_is_followed_only_as_far_as_it_must() -> None:
 
 
 def propagation_seeds(seg: Any, mask: Any) -> Any:
-    return seeds_of([mask], seg.source, 0, None, lambda *_: [], 1)[1]
+    return seeds_of([mask], seg.source, 0, None, lambda *_: [], lambda: 0)[1]
 
 
 def propagation_masks(seg: Any, mask: Any) -> list[Any]:

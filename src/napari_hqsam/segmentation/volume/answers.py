@@ -21,8 +21,8 @@ from napari_hqsam.segmentation.volume.likeness import Likeness
 _BATCH = 32
 # Logits of the softened mask end here, this many pixels from the boundary.
 _SOFT, _BAND = 1.0, 4.0
-# What likeness weighs beside the network's logits; chosen on the stacks that `micro` was trained
-# on: half as much and twice as much are worse by 0.01 IoU.
+# What likeness weighs beside the network's logits. Chosen on six stacks, most of which `micro` was
+# trained on: mean IoU within the objects' true ends .720, with twice as much .715.
 _LIKENESS = 4.0
 # Features that vary less than this share of what they did on the seed's slice: nothing is there.
 BLANK = 0.05

@@ -8,7 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from napari_hqsam.segmentation.volume.slice_mask import SliceMask, meet
+from napari_hqsam.labels.pyramid import common
+from napari_hqsam.segmentation.volume.slice_mask import SliceMask
 
 
 class Claims:
@@ -33,7 +34,7 @@ class Claims:
             others = [
                 SliceMask.unpacked(arrays)
                 for about, arrays in self._packed[mask.position]
-                if about.label != mask.label and meet(about.bbox, mask.bbox)
+                if about.label != mask.label and common(about.bbox, mask.bbox) is not None
             ]
             new = mask.without(others)
             if new.data.size:

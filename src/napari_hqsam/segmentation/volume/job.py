@@ -22,7 +22,7 @@ from napari_hqsam.segmentation.automatic.identity import identity
 from napari_hqsam.segmentation.blocks import Block, blocks_of
 from napari_hqsam.segmentation.output import BLOCK, Output
 from napari_hqsam.segmentation.volume.course import Course
-from napari_hqsam.segmentation.volume.propagation import Propagation
+from napari_hqsam.segmentation.volume.propagation import Propagation, check_seeds
 from napari_hqsam.segmentation.volume.settings import PropagateSettings
 from napari_hqsam.segmentation.volume.slice_mask import SliceMask
 from napari_hqsam.storage import crc32c
@@ -177,7 +177,7 @@ def propagate_job(
         "seeds": _checksum(seeds),
         "existing": existing and existing.dtype.str,
     }
-    Propagation(features, level, course, seeds, settings)  # errors come before anything is written
+    check_seeds(seeds, course)  # before anything is written
     output = Output(frame, out, overwrite=overwrite, settings=about)
     work = None if out is None else output.work
     propagation = Propagation(features, level, course, seeds, settings, work=work)

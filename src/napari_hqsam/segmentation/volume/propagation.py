@@ -80,7 +80,7 @@ class Propagation:
         if settings.spacing is None:
             settings = replace(settings, spacing=course.spacing(features.source, level))
         self.course, self.settings = course, settings
-        self._seeds = _checked(seeds, course)
+        self._seeds = check_seeds(seeds, course)
         self._known = known or (lambda label, position: None)
         self._here: dict[int, list[SliceMask]] = defaultdict(list)
         for several in self._seeds.values():
@@ -223,10 +223,16 @@ class Propagation:
         return min(first, low), max(min(last, length - 1), high)
 
 
-def _checked(
+def check_seeds(
     seeds: Mapping[int, Sequence[SliceMask]], course: Course
 ) -> dict[int, list[SliceMask]]:
-    """Seeds in the order of their positions."""
+    """Seeds in the order of their positions.
+
+    Raises
+    ------
+    HQSAMError
+        If there is none, or one is empty, lies outside, or is not the only one of its slice.
+    """
     if not any(len(several) for several in seeds.values()):
         raise HQSAMError("there is nothing to propagate: give an object with a mask on a slice")
     out = {}

@@ -19,11 +19,17 @@ from napari_hqsam.segmentation.volume.course import Course
 from napari_hqsam.segmentation.volume.slice_mask import SliceMask
 
 Plane = tuple[int, ...]
+Highest = Callable[[], int]
 Predict = Callable[[Sequence[Prompts], Plane], Sequence[Mask]]
 
 
 def seeds_of(
-    given: Any, source: ImageSource, level: int, axis: str | None, predict: Predict, first: int
+    given: Any,
+    source: ImageSource,
+    level: int,
+    axis: str | None,
+    predict: Predict,
+    highest: Highest,
 ) -> tuple[Course, dict[int, list[SliceMask]]]:
     """Seeds, and the course that they lie on.
 
@@ -36,8 +42,8 @@ def seeds_of(
     axis : {"z", "t"} or None
     predict : callable
         The masks of prompts on a plane.
-    first : int
-        The label of the first object that has none.
+    highest : callable
+        The largest label that is taken; asked for if objects come without labels.
 
     Raises
     ------
@@ -45,7 +51,7 @@ def seeds_of(
         If they are none of these, or do not lie on the planes of one course.
     """
     Course.of(source, axis, (0,) * len(source.plane_axes))  # the image has such an axis at all
-    masks = _masks(given, predict, first)
+    masks = _masks(given, predict, highest)
     if masks is None:
         return _labelled(given, LabelFrame.of(source, level), source, axis)
     planes = [mask.plane for several in masks.values() for mask in several]
@@ -61,34 +67,36 @@ def seeds_of(
     return course, out
 
 
-def _masks(given: Any, predict: Predict, first: int) -> dict[int, list[Mask]] | None:
+def _masks(given: Any, predict: Predict, highest: Highest) -> dict[int, list[Mask]] | None:
     """Masks by label; None if something else is given."""
     if isinstance(given, Mask):
         given = [given]
     if isinstance(given, Mapping):
         if all(isinstance(key, tuple) for key in given):
-            return _predicted(given, predict, first)
+            return _predicted(given, predict, highest)
         return {
             int(label): [masks] if isinstance(masks, Mask) else list(masks)
             for label, masks in given.items()
         }
     if isinstance(given, (list, tuple)) and all(isinstance(each, Mask) for each in given):
-        return {first + i: [mask] for i, mask in enumerate(given)}
+        return {i: [mask] for i, mask in enumerate(given, start=highest() + 1)}
     return None
 
 
 def _predicted(
-    given: Mapping[Plane, Sequence[Any]], predict: Predict, first: int
+    given: Mapping[Plane, Sequence[Any]], predict: Predict, highest: Highest
 ) -> dict[int, list[Mask]]:
     """Masks of prompts, ``{plane: [Prompts or (label, Prompts), ...]}``."""
     out: dict[int, list[Mask]] = defaultdict(list)
+    unnamed = any(isinstance(each, Prompts) for several in given.values() for each in several)
+    last = highest() if unnamed else 0
     for plane, several in given.items():
         labels, prompts = [], []
         for each in several:
             if isinstance(each, Prompts):
-                labels.append(first)
+                last += 1
+                labels.append(last)
                 prompts.append(each)
-                first += 1
             else:
                 labels.append(int(each[0]))
                 prompts.append(each[1])

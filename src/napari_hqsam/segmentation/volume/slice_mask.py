@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hqsam.labels.pyramid import Box
+from napari_hqsam.labels.pyramid import Box, common
 from napari_hqsam.segmentation.mask import trimmed
 
 
@@ -70,7 +70,7 @@ class SliceMask:
         """What of it lies on none of the others."""
         left = self.data
         for other in others:
-            if meet(self.bbox, other.bbox):
+            if common(self.bbox, other.bbox) is not None:
                 left = left & ~other.on(self.bbox)
         if left is self.data:
             return self
@@ -102,8 +102,3 @@ class SliceMask:
         bits = np.unpackbits(arrays["bits"], count=shape[0] * shape[1]).astype(bool)
         box = (y0, x0, y1, x1)
         return cls(label, position, bits.reshape(shape), box, None if np.isnan(score) else score)
-
-
-def meet(a: Box, b: Box) -> bool:
-    """Whether two boxes have pixels in common."""
-    return a[0] < b[2] and a[1] < b[3] and b[0] < a[2] and b[1] < a[3]

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from napari_hqsam.embedding.features import Features
 from napari_hqsam.images.windows import Window, window_around
-from napari_hqsam.labels.pyramid import Box, slices
+from napari_hqsam.labels.pyramid import common, slices
 from napari_hqsam.segmentation.automatic.layout import octave_for, window_of
 from napari_hqsam.segmentation.refine.again import Outline
 from napari_hqsam.segmentation.refine.settle import attached
 from napari_hqsam.segmentation.volume.answers import BLANK, Answer, ask, contrast
+from napari_hqsam.segmentation.volume.blend import blended
 from napari_hqsam.segmentation.volume.course import Course
 from napari_hqsam.segmentation.volume.likeness import Likeness, Look, look
 from napari_hqsam.segmentation.volume.score import Evidence, Judge
@@ -58,10 +59,7 @@ class Track:
         out = {f"mask.{k}": v for k, v in self.mask.packed().items()} | self.likeness.arrays()
         for i, mask in enumerate(self.passed):
             out |= {f"passed{i}.{k}": v for k, v in mask.packed().items()}
-        return out | {
-            "contrast": np.array(self.contrast),
-            "blanks": np.array(self.blanks),
-        }
+        return out | {"contrast": np.array(self.contrast), "blanks": np.array(self.blanks)}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Track:
@@ -204,19 +202,23 @@ class Walk:
     ) -> dict[int, NDArray[np.bool_]]:
         """The masks (h, w) on each outline's box; what two want goes to the surer one."""
         out = {}
+        labels = list(wanted)
+        boxes = np.array([outlines[label].box for label in labels]).reshape(-1, 4)
         for label, mine in wanted.items():
             box, rival = outlines[label].box, np.zeros(mine.shape, np.float32)
-            for other, theirs in wanted.items():
-                shared = _shared(box, outlines[other].box)
+            near = (boxes[:, :2] < box[2:]).all(axis=1) & (boxes[:, 2:] > box[:2]).all(axis=1)
+            for other in (labels[i] for i in np.flatnonzero(near)):
+                shared = common(box, outlines[other].box)
                 if other == label or shared is None:
                     continue
+                theirs = wanted[other]
                 here, there = slices(shared, box), slices(shared, outlines[other].box)
                 # of two that are equally sure, the one with the lower number gets it
                 least = theirs[there] if other < label else np.nextafter(theirs[there], -np.inf)
                 rival[here] = np.maximum(rival[here], least)
             mask = mine > rival
             for seed in seeds:
-                if _shared(box, seed.bbox) is not None:
+                if common(box, seed.bbox) is not None:
                     mask &= ~seed.on(box)
             out[label] = attached(mask, outlines[label].mask)
         return out
@@ -279,15 +281,8 @@ class Walk:
         return window_of(box, self.shape, size, plane, self.level, octave)
 
 
-def _shared(a: Box, b: Box) -> Box | None:
-    y0, x0, y1, x1 = max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
-    return (y0, x0, y1, x1) if y0 < y1 and x0 < x1 else None
-
-
 def _between(before: SliceMask, after: SliceMask, passed: Sequence[SliceMask]) -> list[SliceMask]:
     """Masks for the slices that were passed over, from those on both sides of them."""
-    from napari_hqsam.segmentation.volume.blend import blended
-
     span = after.position - before.position
     out = []
     for missed in passed:
