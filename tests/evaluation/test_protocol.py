@@ -45,6 +45,9 @@ class Bright:
         grey = torch.nn.functional.avg_pool2d(images[:, :1], 4)
         return TileFeatures(grey, torch.full_like(grey, -9) if self.has_hq else None)
 
+    def prepare(self, features: TileFeatures) -> TileFeatures:
+        return features
+
     def decode(
         self, features: TileFeatures, image_index: Tensor, prompts: PromptBatch, *, hq: bool = True
     ) -> Decoded:

@@ -51,6 +51,9 @@ class LookingGlass:
         brightness = F.avg_pool2d(images[:, :1], 4)
         return TileFeatures(F.avg_pool2d(brightness, 4), brightness)
 
+    def prepare(self, features: TileFeatures) -> TileFeatures:
+        return features
+
     def decode(
         self, features: TileFeatures, image_index: Tensor, prompts: PromptBatch, *, hq: bool = True
     ) -> Decoded:

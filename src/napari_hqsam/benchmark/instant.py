@@ -52,6 +52,10 @@ class Instant(HQSam):
         embedding = F.avg_pool2d(brightness, 4).expand(-1, 256, -1, -1)
         return TileFeatures(embedding, brightness.expand(-1, 32, -1, -1))
 
+    def prepare(self, features: TileFeatures) -> TileFeatures:
+        """As they are."""
+        return features
+
     def decode(
         self,
         features: TileFeatures,

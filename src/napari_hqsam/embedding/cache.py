@@ -62,11 +62,7 @@ class FeatureCache:
     def _put(self, window: Window, features: TileFeatures) -> None:
         with self._lock:
             self._features[window] = features
-            self._bytes += _nbytes(features)
+            self._bytes += features.nbytes
             while self._bytes > self.max_bytes and len(self._features) > 1:
                 _, dropped = self._features.popitem(last=False)
-                self._bytes -= _nbytes(dropped)
-
-
-def _nbytes(features: TileFeatures) -> int:
-    return sum(t.numel() * t.element_size() for t in features if t is not None)
+                self._bytes -= dropped.nbytes

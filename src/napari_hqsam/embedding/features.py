@@ -7,6 +7,8 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
+import torch
+
 from napari_hqsam.embedding.cache import FeatureCache
 from napari_hqsam.embedding.encode import at_model_size, encode_image, read_pixels
 from napari_hqsam.embedding.gate import Gate
@@ -66,7 +68,7 @@ class Features:
 
         def make(window: Window) -> TileFeatures:
             with self.gate.urgent():
-                return self._make(window, lambda: None)
+                return self._prepared(window, lambda: None)
 
         return self.cache.get(window, make)
 
@@ -92,7 +94,7 @@ class Features:
 
         if window not in self:
             between()
-            self.cache.get(window, lambda w: self._make(w, between))
+            self.cache.get(window, lambda w: self._prepared(w, between))
         with self._lock:
             self._offered[window.plane].add(window)
 
@@ -129,6 +131,11 @@ class Features:
             else:  # dropped from memory, or evicted from the store
                 with self._lock:
                     self._offered[plane].discard(window)
+
+    def _prepared(self, window: Window, between: Callable[[], None]) -> TileFeatures:
+        features = self._make(window, between)
+        with torch.inference_mode():
+            return self.model.prepare(features)
 
     def _make(self, window: Window, between: Callable[[], None]) -> TileFeatures:
         stored = self.store.read(window) if self.store is not None else None

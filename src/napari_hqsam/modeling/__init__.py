@@ -8,7 +8,15 @@ from napari_hqsam.modeling.device import (
     describe_device,
     list_devices,
 )
-from napari_hqsam.modeling.hq_sam import MODES, Decoded, HQSam, Mode, PromptBatch, TileFeatures
+from napari_hqsam.modeling.hq_sam import (
+    MODES,
+    Decoded,
+    HQSam,
+    Mode,
+    PreparedFeatures,
+    PromptBatch,
+    TileFeatures,
+)
 from napari_hqsam.modeling.variants import VARIANTS, build
 
 __all__ = [
@@ -19,6 +27,7 @@ __all__ = [
     "HQSam",
     "Mode",
     "Precision",
+    "PreparedFeatures",
     "PromptBatch",
     "TileFeatures",
     "build",

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_hqsam.modeling.folding import conv_norm
 from napari_hqsam.modeling.image_encoder import Between, uninterrupted
 from napari_hqsam.modeling.sam import LayerNorm2d
 
@@ -36,6 +37,19 @@ def _norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=_EPS, momentum=_MOMENTUM)
 
 
+class ConvNorm(nn.Sequential):
+    """A convolution, its batch norm, and what follows."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        conv, norm, *rest = self
+        assert isinstance(conv, nn.Conv2d)
+        assert isinstance(norm, nn.BatchNorm2d)
+        x = conv_norm(conv, norm, x)
+        for layer in rest:
+            x = layer(x)
+        return x
+
+
 class InvertedResidual(nn.Module):
     """Expand, filter by depth, project; with a skip where the shapes agree."""
 
@@ -43,14 +57,14 @@ class InvertedResidual(nn.Module):
         super().__init__()
         mid = cin * expansion
         self.expand = (
-            nn.Sequential(_conv(cin, mid, 1), _norm(mid), nn.ReLU6(inplace=True))
+            ConvNorm(_conv(cin, mid, 1), _norm(mid), nn.ReLU6(inplace=True))
             if expansion != 1
             else nn.Identity()
         )
-        self.depthwise = nn.Sequential(
+        self.depthwise = ConvNorm(
             _conv(mid, mid, kernel, stride, groups=mid), _norm(mid), nn.ReLU6(inplace=True)
         )
-        self.project = nn.Sequential(_conv(mid, cout, 1), _norm(cout))
+        self.project = ConvNorm(_conv(mid, cout, 1), _norm(cout))
         self.skip = stride == 1 and cin == cout
 
     def forward(self, x: Tensor) -> Tensor:
@@ -65,7 +79,7 @@ class EfficientNetLite0(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(_conv(3, 32, 3, 2), _norm(32), nn.ReLU6(inplace=True))
+        self.stem = ConvNorm(_conv(3, 32, 3, 2), _norm(32), nn.ReLU6(inplace=True))
         stages, cin = [], 32
         for n, kernel, stride, expansion, cout in _STAGES:
             stages.append(
@@ -88,7 +102,7 @@ class EfficientNetLite0(nn.Module):
     def forward(
         self, x: Tensor, between: Between = uninterrupted
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        x = self.stem(x)
+        x = self.stem(x.contiguous(memory_format=torch.channels_last))
         features = []
         for stage in self.stages:
             x = stage(x)

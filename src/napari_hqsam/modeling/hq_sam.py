@@ -8,6 +8,7 @@ Every model, from the embedded `micro` to ViT-H, has the same two steps:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
@@ -20,6 +21,7 @@ from napari_hqsam.errors import HQSAMError
 from napari_hqsam.modeling.device import Precision
 from napari_hqsam.modeling.image_encoder import Between, uninterrupted
 from napari_hqsam.modeling.mask_decoder_hq import MaskDecoderHQ
+from napari_hqsam.modeling.two_way import Hoisted, hoist
 
 Mode = Literal["hq+sam", "hq", "sam"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -44,6 +46,40 @@ class TileFeatures(NamedTuple):
         return TileFeatures(
             self.embedding.to(device), None if self.hq is None else self.hq.to(device)
         )
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the tensors take."""
+        return _nbytes(self)
+
+
+class PreparedFeatures(TileFeatures):
+    """Features of one image, with what of decoding is the same for all its prompts.
+
+    From `HQSam.prepare`; of no use to a model of other weights.
+
+    Attributes
+    ----------
+    image : Tensor
+        (1, P, 256), the embedding, position by position, with what SAM adds without a mask.
+    image_pe : Tensor
+        (1, P, 256), the positional encoding.
+    hoisted : Hoisted or None
+        Of the first layer; None if all prompts are added to the image, as in `micro`.
+    """
+
+    image: Tensor
+    image_pe: Tensor
+    hoisted: Hoisted | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the tensors take."""
+        return _nbytes((*self, self.image, self.image_pe, *(self.hoisted or ())))
+
+
+def _nbytes(tensors: Iterable[Tensor | None]) -> int:
+    return sum(t.numel() * t.element_size() for t in tensors if t is not None)
 
 
 @dataclass(frozen=True)
@@ -257,15 +293,54 @@ class HQSam(nn.Module):
                 raise HQSAMError("points need labels: 1 for the object, 0 for background")
             points = prompts.points, prompts.labels
         sparse, dense = self.prompt_encoder(points=points, boxes=prompts.boxes, masks=prompts.masks)
+        image, image_pe, hoisted = self._image_of(features, image_index, dense, prompts)
         hq_features = None
         if hq and features.hq is not None:
-            hq_features = features.hq.index_select(0, image_index)
-        return Decoded(
-            *self.mask_decoder(
-                features.embedding.index_select(0, image_index),
-                self.prompt_encoder.get_dense_pe(),
-                sparse,
-                dense,
-                hq_features,
-            )
-        )
+            hq_features = _of_images(features.hq, image_index)
+        return Decoded(*self.mask_decoder(image, image_pe, sparse, hq_features, hoisted))
+
+    def prepare(self, features: TileFeatures) -> TileFeatures:
+        """The features of one image, with what of decoding does not depend on the prompt.
+
+        Worth its memory, about as much again, where an image is prompted more than once.
+        """
+        prepared = PreparedFeatures(*features)
+        prepared.image = _positions(features.embedding)
+        prepared.image_pe = _positions(self.prompt_encoder.get_dense_pe())
+        if self._added_without_mask is not None:
+            prepared.image = prepared.image + self._added_without_mask
+            transformer = self.mask_decoder.transformer
+            prepared.hoisted = hoist(transformer, prepared.image, prepared.image_pe)
+        return prepared
+
+    @property
+    def _added_without_mask(self) -> Tensor | None:
+        """What SAM adds to each position of an image without a mask prompt; (1, 256)."""
+        added = getattr(self.prompt_encoder, "no_mask_embed", None)
+        return None if added is None else added.weight
+
+    def _image_of(
+        self, features: TileFeatures, image_index: Tensor, dense: Tensor, prompts: PromptBatch
+    ) -> tuple[Tensor, Tensor, Hoisted | None]:
+        """The image with its dense prompt, (N or 1, P, 256), the positions, what is hoisted."""
+        added = self._added_without_mask
+        if isinstance(features, PreparedFeatures):
+            if added is None:
+                return features.image + _positions(dense), features.image_pe, None
+            if prompts.masks is None:
+                return features.image, features.image_pe, features.hoisted
+            return features.image + (_positions(dense) - added), features.image_pe, None
+        if prompts.masks is None and added is not None:
+            dense = dense[:1]  # the same for all prompts
+        image = _of_images(features.embedding, image_index) + dense
+        return _positions(image), _positions(self.prompt_encoder.get_dense_pe()), None
+
+
+def _positions(x: Tensor) -> Tensor:
+    """(N, C, h, w) → (N, h w, C)."""
+    return x.flatten(2).mT.contiguous()
+
+
+def _of_images(x: Tensor, image_index: Tensor) -> Tensor:
+    """Of images (B, ...) that of each prompt; of one image that one, for all."""
+    return x if len(x) == 1 else x.index_select(0, image_index)

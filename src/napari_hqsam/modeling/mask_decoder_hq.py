@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from napari_hqsam.modeling.attention import Linear
 from napari_hqsam.modeling.sam import MLP, LayerNorm2d, MaskDecoder
+from napari_hqsam.modeling.two_way import Hoisted, transform
+
+# Positions of the masks at a time, on a CPU: 64 channels of them are 4 MB.
+_POSITIONS = 1 << 14
 
 
 def compress_vit_feature(width: int, dim: int = 256) -> nn.Sequential:
@@ -86,26 +97,27 @@ class MaskDecoderHQ(MaskDecoder):  # type: ignore[misc, valid-type]
 
     def forward(
         self,
-        embedding: Tensor,
+        image: Tensor,
         image_pe: Tensor,
         sparse: Tensor,
-        dense: Tensor,
         hq_features: Tensor | None,
+        hoisted: Hoisted | None = None,
     ) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Decode N prompts, each with its own image embedding.
+        """Decode N prompts.
 
         Parameters
         ----------
-        embedding : Tensor
-            (N, 256, h, w), the image embedding of each prompt, h = w = S/16.
+        image : Tensor
+            (N or 1, P, 256), the image embedding with the dense prompt embedding, P = (S/16)²
+            positions row by row; one if all prompts have the same.
         image_pe : Tensor
-            (1, 256, h, w), its positional encoding.
+            (1, P, 256), positional encoding of the image.
         sparse : Tensor
             (N, T, 256), tokens of the points and boxes.
-        dense : Tensor
-            (N, 256, h, w), the dense prompt embedding.
         hq_features : Tensor or None
-            (N, 32, 4h, 4w) from `hq_features`. None drops the HQ token: exact SAM.
+            (N or 1, 32, 4h, 4w) from `hq_features`. None drops the HQ token: exact SAM.
+        hoisted : Hoisted, optional
+            What the transformer's first layer makes of `image`, if that is one for all prompts.
 
         Returns
         -------
@@ -116,24 +128,79 @@ class MaskDecoderHQ(MaskDecoder):  # type: ignore[misc, valid-type]
         iou : Tensor
             (N, 4), predicted IoU of SAM's masks.
         """
-        n, _, h, w = embedding.shape
+        n, side = len(sparse), math.isqrt(image.shape[1])
         own = [self.iou_token.weight, self.mask_tokens.weight]
         if hq_features is not None:
             own.append(self.hf_token.weight)
         tokens = torch.cat([torch.cat(own).expand(n, -1, -1), sparse], dim=1)
 
-        out, src = self.transformer(embedding + dense, image_pe.expand(n, -1, -1, -1), tokens)
-        src = src.transpose(1, 2).reshape(n, -1, h, w)
-        upscaled = self.output_upscaling(src)
-
+        out, image = transform(self.transformer, image, image_pe, tokens, hoisted)
+        upscaled = self._upscaled(image.unflatten(1, (side, side)))
         hyper = torch.stack(
             [mlp(out[:, 1 + i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
         )
-        sam = torch.einsum("nkc,nchw->nkhw", hyper, upscaled)
+        sam = (hyper @ upscaled.flatten(1, 2).mT).unflatten(-1, upscaled.shape[1:3])
         iou = self.iou_prediction_head(out[:, 0])
         if hq_features is None:
             return sam, None, iou
-
-        upscaled_hq = self.embedding_maskfeature(upscaled) + hq_features
         hq_vector = self.hf_mlp(out[:, 1 + self.num_mask_tokens])
-        return sam, torch.einsum("nc,nchw->nhw", hq_vector, upscaled_hq)[:, None], iou
+        return sam, self._hq_mask(upscaled, hq_features, hq_vector), iou
+
+    def _upscaled(self, image: Tensor) -> Tensor:
+        """SAM's two transposed convolutions: (N, h, w, 256) → (N, 4h, 4w, 32)."""
+        first, norm, activation, second, last = self.output_upscaling
+        n, h, w, _ = image.shape
+        out = image.new_empty((n, 4 * h, 4 * w, second.out_channels))
+        for i, top, bottom in _parts(image, _POSITIONS // 16):
+            x = _doubled(first, image[i, top:bottom])
+            x = activation(norm(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
+            out[i, 4 * top : 4 * bottom] = last(_doubled(second, x))
+        return out
+
+    def _hq_mask(self, upscaled: Tensor, hq_features: Tensor, hq_vector: Tensor) -> Tensor:
+        """The HQ token's mask: (N, H, W, 32), (N or 1, 32, H, W), (N, 32) → (N, 1, H, W).
+
+        Its last convolution, to 32 channels that are then weighted and summed, is made with
+        weights that are summed before.
+        """
+        *before, convolution = self.embedding_maskfeature
+        last: Any = convolution
+        h, w = upscaled.shape[1:3]
+        out = hq_vector[:, None] @ hq_features.flatten(2)
+        out = (out + (hq_vector @ last.bias)[:, None, None]).unflatten(-1, (h, w))
+        taps = torch.einsum("nc,ciyx->nyxi", hq_vector, last.weight).flatten(1, 2).flip(1)
+        own = torch.empty_like(out)
+        for i, top, bottom in _parts(upscaled, _POSITIONS):
+            # each of the two convolutions needs one more row above and below
+            above, below = min(top, 2), min(h - bottom, 2)
+            x = upscaled[i, top - above : bottom + below].permute(0, 3, 1, 2)
+            for layer in before:
+                x = layer(x)
+            x = x[:, :, above > 1 : x.shape[2] - (below > 1)]
+            # what each position adds to those around it, and the sums of that
+            around = taps[i] @ x.permute(0, 2, 3, 1).flatten(1, 2).mT
+            shape = x.shape[2:]
+            mask = F.fold(around, shape, last.kernel_size, padding=last.padding)
+            own[i, :, top:bottom] = mask[:, :, min(above, 1) : shape[0] - min(below, 1)]
+        return out + own
+
+
+def _parts(x: Tensor, positions: int) -> Iterator[tuple[slice, int, int]]:
+    """Prompts and rows (first, end) of (N, h, w, C): so many positions of one fit a CPU's cache."""
+    n, h, w, _ = x.shape
+    if x.device.type != "cpu" or x.requires_grad:
+        yield slice(n), 0, h
+        return
+    step = max(1, positions // w)
+    for i, top in product(range(n), range(0, h, step)):
+        yield slice(i, i + 1), top, min(top + step, h)
+
+
+def _doubled(layer: Any, x: Tensor) -> Tensor:
+    """A transposed convolution, 2 × 2 with stride 2, of (N, h, w, C) → (N, 2h, 2w, C').
+
+    No two positions overlap: it is a product, whose results are put side by side.
+    """
+    weight = layer.weight.permute(2, 3, 1, 0).flatten(0, 2)
+    found = Linear(weight, layer.bias.repeat(4))(x).unflatten(-1, (2, 2, -1))
+    return found.transpose(2, 3).flatten(1, 2).flatten(2, 3)

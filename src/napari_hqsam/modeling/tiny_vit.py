@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_hqsam.modeling.attention import Linear
+from napari_hqsam.modeling.folding import conv_norm
 from napari_hqsam.modeling.image_encoder import Between, uninterrupted
 from napari_hqsam.modeling.sam import LayerNorm2d
 
@@ -22,9 +24,16 @@ _WINDOWS = (0, 7, 14, 7)
 # Stride of the merging that ends each of the first three stages.
 _MERGING_STRIDES = (2, 2, 1)
 _MLP_RATIO = 4
+# Rows of a convolutional block at a time, on a CPU.
+_ROWS = 16
 
 EARLY_WIDTH = _WIDTHS[2]
 """Channels of the early feature that the HQ branch takes."""
+
+
+def gelu(x: Tensor) -> Tensor:
+    """GELU of a tensor that nobody else holds: in place, if no gradient is asked for."""
+    return F.gelu(x) if x.requires_grad else torch.ops.aten.gelu_(x)
 
 
 class ConvNorm(nn.Sequential):
@@ -34,6 +43,9 @@ class ConvNorm(nn.Sequential):
         super().__init__()
         self.c = nn.Conv2d(cin, cout, kernel, stride, kernel // 2, groups=groups, bias=False)
         self.bn = nn.BatchNorm2d(cout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return conv_norm(self.c, self.bn, x)
 
 
 class PatchEmbed(nn.Module):
@@ -54,12 +66,28 @@ class _Bottleneck(nn.Module):
 
     def __init__(self, cin: int, mid: int, cout: int, stride: int = 1) -> None:
         super().__init__()
+        self.stride = stride
         self.conv1 = ConvNorm(cin, mid)
         self.conv2 = ConvNorm(mid, mid, 3, stride, groups=mid)
         self.conv3 = ConvNorm(mid, cout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv3(F.gelu(self.conv2(F.gelu(self.conv1(x)))))
+        return torch.cat([self._run(x, *rows) for rows in self._strips(x)], dim=2)
+
+    def _strips(self, x: Tensor) -> list[tuple[int, int]]:
+        """Rows (first, end): on a CPU so few that what is between the layers fits its cache."""
+        height = x.shape[2]
+        if x.device.type != "cpu" or x.requires_grad:
+            return [(0, height)]
+        return [(top, min(top + _ROWS, height)) for top in range(0, height, _ROWS)]
+
+    def _run(self, x: Tensor, top: int, bottom: int) -> Tensor:
+        """What comes of some rows: computed with their neighbours, whose own are cut off."""
+        above = min(top, self.stride)
+        below = min(x.shape[2] - bottom, self.stride)
+        hidden = gelu(self.conv1(x[:, :, top - above : bottom + below]))
+        hidden = gelu(self.conv2(hidden))
+        return self.conv3(hidden[:, :, min(above, 1) : hidden.shape[2] - min(below, 1)])
 
 
 class MBConv(_Bottleneck):
@@ -69,7 +97,7 @@ class MBConv(_Bottleneck):
         super().__init__(dim, _MLP_RATIO * dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.gelu(x + super().forward(x))
+        return gelu(x + super().forward(x))
 
 
 class PatchMerging(_Bottleneck):
@@ -107,12 +135,12 @@ class Attention(nn.Module):
         """Attend within W windows of N tokens, (W, N, dim)."""
         w, n, dim = x.shape
         # The linear layer's channels are q, k, v of head 0, then q, k, v of head 1, and so on.
-        qkv = self.qkv(self.norm(x)).view(w, n, self.heads, 3, -1)
+        qkv = _linear(self.qkv, self.norm(x)).view(w, n, self.heads, 3, -1)
         q, k, v = qkv.permute(3, 0, 2, 1, 4).unbind()
         # Looked up at each call: a copy kept aside would be stale after loading weights.
         bias = self.attention_biases[:, self.attention_bias_idxs]
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
-        return self.proj(out.transpose(1, 2).reshape(w, n, dim))
+        return _linear(self.proj, out.transpose(1, 2).reshape(w, n, dim))
 
 
 class Mlp(nn.Module):
@@ -125,7 +153,13 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(_MLP_RATIO * dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(self.norm(x))))
+        return _linear(self.fc2, gelu(_linear(self.fc1, self.norm(x))))
+
+
+def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
+    """A linear layer of (N, C) or (B, H, W, C)."""
+    found = Linear.of(layer, x.device.type)(x.view(1, -1, 1, x.shape[-1]))
+    return found.view(*x.shape[:-1], -1)
 
 
 class TinyViTBlock(nn.Module):
@@ -222,6 +256,6 @@ class TinyViTImageEncoder(nn.Module):
         early : Tensor
             (B, 160, S/16, S/16), the output of the second stage after its merging.
         """
-        x = self.patch_embed(images)
+        x = self.patch_embed(images.contiguous(memory_format=torch.channels_last))
         early = self.layers[1](self.layers[0](x, between), between)
         return self.neck(self.layers[3](self.layers[2](early, between), between)), early
