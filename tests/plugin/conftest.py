@@ -32,7 +32,7 @@ class BrightInBox:
     input_size = 256
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self.seconds = self.hq_seconds = 0.0
         self.encoded = self.decoded = 0
 
     def preprocess(self, pixels: Tensor) -> Tensor:
@@ -48,8 +48,17 @@ class BrightInBox:
         brightness = F.avg_pool2d(images[:, :1], 4)
         return TileFeatures(F.avg_pool2d(brightness, 4), brightness)
 
+    def prepare(self, features: TileFeatures) -> TileFeatures:
+        return features
+
     def decode(
-        self, features: TileFeatures, image_index: Tensor, prompts: PromptBatch, *, hq: bool = True
+        self,
+        features: TileFeatures,
+        image_index: Tensor,
+        prompts: PromptBatch,
+        *,
+        hq: bool = True,
+        first: Callable[[Decoded], None] | None = None,
     ) -> Decoded:
         self.decoded += 1
         logits = features.hq.index_select(0, image_index).clone()
@@ -66,7 +75,11 @@ class BrightInBox:
                         logits[n, :, grid <= y] = -1
         n = len(image_index)
         scores = torch.full((n, 4), 0.9)
-        return Decoded((logits / 2).expand(-1, 4, -1, -1), logits / 2 if hq else None, scores)
+        sam = (logits / 2).expand(-1, 4, -1, -1)
+        if first is not None:
+            first(Decoded(sam, None, scores))
+            time.sleep(self.hq_seconds)
+        return Decoded(sam, logits / 2 if hq else None, scores)
 
 
 @pytest.fixture(autouse=True)

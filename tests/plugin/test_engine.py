@@ -121,6 +121,25 @@ def test_an_answer_comes_on_the_main_thread_from_one_that_stays(ask: Any, heard:
     assert {t.ident for t in threading.enumerate()} == before | {thread.ident}
 
 
+def test_sam_comes_first_where_hq_takes_long(ask: Any, heard: Heard, model: Several) -> None:
+    model.hq_seconds = 0.1
+    ask(box(0))  # that it takes long is known afterwards
+    assert len(heard.answers) == 1
+    (mask,) = ask(box(1))
+    early, last = (masks for _, masks in heard.answers[1:])
+    assert early[0].low_res_hq is None
+    assert last == [mask]
+    assert mask.low_res_hq is not None
+    # exact SAM has no second mask, and what cuts is cut out of the one before
+    ask(box(0), mode="sam")
+    ask(box(1, points=[(170, 180)], labels=[0]), previous=(mask,))
+    assert len(heard.answers) == 5
+    model.hq_seconds = 0.0
+    ask(box(2))
+    ask(Prompts(box=(25, 25, 110, 110)))
+    assert len(heard.answers) == 8  # early once more
+
+
 def test_fifty_rapid_clicks_end_with_the_last(
     engine: Engine, heard: Heard, model: Several, subject: Subject, until: Callable[..., None]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -63,8 +64,9 @@ class Instant(HQSam):
         prompts: PromptBatch,
         *,
         hq: bool = True,
+        first: Callable[[Decoded], None] | None = None,
     ) -> Decoded:
-        """As of any model."""
+        """As of any model; nothing is early."""
         check_mode("hq+sam" if hq else "sam", has_hq=True)
         assert features.hq is not None
         brightness = features.hq[:, :1].float().index_select(0, image_index)

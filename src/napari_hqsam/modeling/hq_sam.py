@@ -8,7 +8,7 @@ Every model, from the embedded `micro` to ViT-H, has the same two steps:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
@@ -272,6 +272,7 @@ class HQSam(nn.Module):
         prompts: PromptBatch,
         *,
         hq: bool = True,
+        first: Callable[[Decoded], None] | None = None,
     ) -> Decoded:
         """Decode N prompts on the images they belong to.
 
@@ -284,6 +285,8 @@ class HQSam(nn.Module):
         prompts : PromptBatch
         hq : bool
             False leaves the HQ token out: exact SAM, whose masks the token would shift slightly.
+        first : callable, optional
+            Called with SAM's masks alone once they are there, before the HQ masks are made.
         """
         if hq and features.hq is None:
             check_mode("hq+sam", has_hq=False)
@@ -297,7 +300,8 @@ class HQSam(nn.Module):
         hq_features = None
         if hq and features.hq is not None:
             hq_features = _of_images(features.hq, image_index)
-        return Decoded(*self.mask_decoder(image, image_pe, sparse, hq_features, hoisted))
+        told = None if first is None else lambda sam, iou: first(Decoded(sam, None, iou))
+        return Decoded(*self.mask_decoder(image, image_pe, sparse, hq_features, hoisted, told))
 
     def prepare(self, features: TileFeatures) -> TileFeatures:
         """The features of one image, with what of decoding does not depend on the prompt.

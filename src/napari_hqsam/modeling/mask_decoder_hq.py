@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any
 
@@ -102,6 +102,7 @@ class MaskDecoderHQ(MaskDecoder):  # type: ignore[misc, valid-type]
         sparse: Tensor,
         hq_features: Tensor | None,
         hoisted: Hoisted | None = None,
+        first: Callable[[Tensor, Tensor], None] | None = None,
     ) -> tuple[Tensor, Tensor | None, Tensor]:
         """Decode N prompts.
 
@@ -118,6 +119,8 @@ class MaskDecoderHQ(MaskDecoder):  # type: ignore[misc, valid-type]
             (N or 1, 32, 4h, 4w) from `hq_features`. None drops the HQ token: exact SAM.
         hoisted : Hoisted, optional
             What the transformer's first layer makes of `image`, if that is one for all prompts.
+        first : callable, optional
+            Called with `sam` and `iou` once they are there, before the HQ mask is made.
 
         Returns
         -------
@@ -143,6 +146,8 @@ class MaskDecoderHQ(MaskDecoder):  # type: ignore[misc, valid-type]
         iou = self.iou_prediction_head(out[:, 0])
         if hq_features is None:
             return sam, None, iou
+        if first is not None:
+            first(sam, iou)
         hq_vector = self.hf_mlp(out[:, 1 + self.num_mask_tokens])
         return sam, self._hq_mask(upscaled, hq_features, hq_vector), iou
 

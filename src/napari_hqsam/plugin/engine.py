@@ -30,8 +30,9 @@ class Engine(QObject):
     Signals
     -------
     answered(Request, list of Mask)
-        On the main thread, as all signals that are connected to its methods. Perhaps twice for one
-        request, the second time with a finer boundary.
+        On the main thread, as all signals that are connected to its methods. Perhaps several times
+        for one request: SAM's mask before the HQ mask, if that takes long, and at the end the same
+        with a finer boundary.
     candidates(Request, list of Mask)
         After that, if the request is for one object and asks for them: SAM's single mask, then its
         three others, best first; of "hq" there is one only. `Request.candidate` counts in this
@@ -225,14 +226,18 @@ class Engine(QObject):
         predictor = self._predictor_for(request.subject)
         if predictor.needs_encoding(request):
             self._stage.emit("Encoding the image…", 0, 0)
-        self._done.emit(request, request.polish(predictor.masks(request)))
+
+        def show(masks: list[Mask]) -> None:
+            self._done.emit(request, request.polish(masks))
+
+        show(predictor.masks(request, lambda early: show([early])))
 
         def outdated() -> bool:
             return request is not self._newest
 
         finer = None if outdated() else predictor.finer(request, outdated)
         if finer is not None:
-            self._done.emit(request, request.polish(finer))
+            show(finer)
         if request.multimask and len(request.prompts) == 1 and not outdated():
             self._offered.emit(request, request.polish(predictor.candidates(request)))
 

@@ -71,20 +71,36 @@ class Predictor:
                 return window not in self._segmenter.features
         return False
 
-    def masks(self, request: Request) -> list[Mask]:
-        """One for each object, soon; with a fine boundary where that is known."""
+    def masks(
+        self, request: Request, early: Callable[[Mask], None] = lambda mask: None
+    ) -> list[Mask]:
+        """One for each object, soon; with a fine boundary where that is known.
+
+        Parameters
+        ----------
+        request : Request
+        early : callable
+            Takes SAM's mask of a single object, where the HQ mask takes noticeably longer.
+        """
         objects = _objects(request)
         new = {
             key: (prompts, before) for key, prompts, before in objects if key not in self._recent
         }
-        predicted = self._segmenter.predict_many(
-            [prompts for prompts, _ in new.values()],
-            plane=request.index,
-            previous=[before for _, before in new.values()],
-            mode=request.mode,
-            threshold=request.threshold,
-            fine=False,
-        )
+        _, prompts, before = objects[0]
+        # what only cuts is cut out of the mask before, which SAM's alone is not
+        if len(objects) == 1 and not (before and prompts.only_cuts(before.prompts)):
+            self._interactive.sam_first.show = lambda p: early(p.mask("sam", request.threshold))
+        try:
+            predicted = self._segmenter.predict_many(
+                [prompts for prompts, _ in new.values()],
+                plane=request.index,
+                previous=[before for _, before in new.values()],
+                mode=request.mode,
+                threshold=request.threshold,
+                fine=False,
+            )
+        finally:
+            self._interactive.sam_first.show = None
         for key, mask in zip(new, predicted, strict=True):
             self._recent[key] = _Found(mask, request.mode, request.threshold, 0, mask)
         self._asked = [key for key, _, _ in objects]

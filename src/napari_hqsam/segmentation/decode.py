@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -79,6 +79,7 @@ def decode(
     previous: Sequence[NDArray[Any] | None],
     *,
     hq: bool = True,
+    first: Callable[[Prediction], None] | None = None,
 ) -> list[Prediction]:
     """Decode objects that are looked at in one window, in one batch.
 
@@ -94,11 +95,20 @@ def decode(
         SAM's logits (S/4, S/4) in this window of the masks that they correct.
     hq : bool
         False for exact SAM, which the HQ token would shift slightly.
+    first : callable, optional
+        Called with the first object as SAM sees it, before the HQ masks are made.
     """
+
+    def early(decoded: Decoded) -> None:
+        alone = Decoded(decoded.sam[:1].float(), None, decoded.iou[:1].float())
+        assert first is not None
+        first(Prediction(window, prompts[0], previous[0], alone, model.trusts_boxes))
+
+    told: dict[str, Any] = {} if first is None else {"first": early}
     with torch.inference_mode():
         batch = to_batch(prompts, window, previous, model.device)
         image_index = torch.zeros(len(prompts), dtype=torch.long, device=model.device)
-        found = model.decode(features, image_index, batch, hq=hq)
+        found = model.decode(features, image_index, batch, hq=hq, **told)
         # in full precision, so that a mask drawn again from its kept logits is the same
         sam, token, iou = (None if t is None else t.float() for t in found)
         assert sam is not None

@@ -20,6 +20,7 @@ from napari_hqsam.segmentation.decode import Prediction, decode, redrawn
 from napari_hqsam.segmentation.fine import refine_boundary
 from napari_hqsam.segmentation.mask import Mask, move_logits
 from napari_hqsam.segmentation.prompts import Prompts
+from napari_hqsam.segmentation.sam_first import SamFirst
 from napari_hqsam.segmentation.viewing import Viewing
 
 Plane = tuple[int, ...]
@@ -52,12 +53,15 @@ class Interactive:
     ----------
     view : View or None
         What the user looks at: clicks are seen at its magnification.
+    sam_first : SamFirst
+        Shows SAM's mask of one object before its HQ mask is there.
     """
 
     def __init__(self, features: Features, shape: tuple[int, int], level: int) -> None:
         self.features, self.model = features, features.model
         self.shape, self.level = shape, level
         self.view: View | None = None
+        self.sam_first = SamFirst()
 
     def viewing(self, plane: Plane) -> Viewing:
         """Chooses windows on a plane."""
@@ -192,4 +196,8 @@ class Interactive:
     ) -> list[Prediction]:
         features: Any = self.features.get(window)
         with self.features.gate.urgent():
-            return decode(self.model, features, window, prompts, previous, hq=mode != "sam")
+            look = partial(decode, self.model, features, window, prompts, previous)
+            if mode != "hq+sam" or len(prompts) > 1 or self.sam_first.show is None:
+                return look(hq=mode != "sam")
+            with self.sam_first.decoding() as first:
+                return look(first=first)
