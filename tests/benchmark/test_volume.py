@@ -178,10 +178,18 @@ class FakeJob:
 
 @pytest.fixture
 def followed(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[Any], NDArray[Any]]]:
-    """What `propagate` makes of its seeds, for each call; the last one goes on."""
+    """What `propagate` makes of its seeds, for each call; the last one goes on.
+
+    Told where to begin and to end, it makes the spindle of these slices.
+    """
     found: list[Callable[[Any], NDArray[Any]]] = []
 
-    def propagate(self: Segmenter, seeds: Any, **options: Any) -> FakeJob:
+    def propagate(
+        self: Segmenter, seeds: Any, *, start: int = 0, stop: int = 0, **options: Any
+    ) -> FakeJob:
+        if stop:
+            assert options["min_score"] == 0
+            return FakeJob((only(SPINDLE, *range(start, stop)) > 0).astype(np.uint32))
         return FakeJob(found.pop(0)(seeds) if len(found) > 1 else found[0](seeds))
 
     monkeypatch.setattr(Segmenter, "propagate", propagate, raising=False)
@@ -205,6 +213,7 @@ def test_ways_to_follow_an_object_are_held_to_the_truth(
     assert 0.3 < trial.ious["copied"] < 0.8
     areas = (labels > 0).sum(axis=(1, 2))
     assert trial.ious["propagate"] == pytest.approx(areas[4:9].sum() / areas.sum())
+    assert trial.ious["ends given"] == 1
     assert trial.boundary == {"propagate": pytest.approx(0.5), "oracle": 1}
     assert list(tmp_path.iterdir()) == []
 
@@ -243,7 +252,7 @@ def test_what_does_not_agree_misses_its_target(followed: list[Any], tmp_path: Pa
     stack = stack_of(spindle_and_rod())
     nothing = stack_of(np.zeros((3, 96, 120), np.uint8), "set/empty")
     figures, table = measure_quality(Instant(256), [stack, nothing], tmp_path)
-    assert [f.met for f in figures] == [False, None]
+    assert [f.met for f in figures] == [False, None, None]
     assert figures[0].value == 0
     ((row),) = (dict(zip(table.columns, r, strict=True)) for r in table.rows)
     assert (row["stack"], row["in training"]) == ("set/one", "no")

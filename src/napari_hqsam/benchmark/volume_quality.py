@@ -29,10 +29,11 @@ from napari_hqsam.labels.pixels import MEMORY_BYTES
 from napari_hqsam.modeling import HQSam
 from napari_hqsam.segmentation import Mask, Segmenter
 
-METHODS = ("propagate", "same box", "copied", "oracle", "one click")
+METHODS = ("propagate", "ends given", "same box", "copied", "oracle", "one click")
 """Ways to a mask on every slice of an object, from one exact box on its middle slice.
 
 propagate  `Segmenter.propagate` of that mask, which has to find the object's ends by itself.
+ends given The same, told on which slices the object truly is, and that no score ends it.
 same box   The same box on every slice on which the object truly is.
 copied     The mask of the middle slice on every slice on which the object truly is.
 oracle     The exact box of every slice, which only the truth knows.
@@ -120,6 +121,8 @@ def measure_quality(
     if len(table.rows) > 1:
         figures.append(_share("all objects", every))
     if every:
+        given = 100 * _of_oracle(every, "ends given")
+        figures.append(Figure("with their ends given, of the oracle's", given, "%"))
         gain = 100 * (_mean(every, "one click") - _mean(every, "propagate"))
         figures.append(Figure("one click adds", gain, "points", about="of IoU, all objects"))
     return figures, table
@@ -160,6 +163,7 @@ class _Follower:
         done: list[Slices] = []
         took = seconds(lambda: done.append(self._propagate([seed])))
         found["propagate"] = done[0]
+        found["ends given"] = self._propagate([seed], start=first, stop=last + 1, min_score=0)
         found["one click"] = self._corrected(seed, middle, truth, done[0], within)
         past, short = ends(truth, found["propagate"])
         return Trial(
@@ -177,7 +181,7 @@ class _Follower:
         y0, x0, y1, x1 = truth.bbox
         return self.segmenter.predict(box=(y0, x0, y1 - 1, x1 - 1), plane=(z,))
 
-    def _propagate(self, seeds: Sequence[Mask]) -> dict[int, Cutout]:
+    def _propagate(self, seeds: Sequence[Mask], **settings: Any) -> dict[int, Cutout]:
         seeds = [seed for seed in seeds if seed.area]
         if not seeds:
             return {}
@@ -185,7 +189,7 @@ class _Follower:
         large = math.prod(shape) * np.dtype(np.uint32).itemsize > MEMORY_BYTES
         with tempfile.TemporaryDirectory(dir=self.folder) as place:
             out = Path(place) / "labels.zarr" if large else None
-            with self.segmenter.propagate({1: seeds}, out=out) as job:
+            with self.segmenter.propagate({1: seeds}, out=out, **settings) as job:
                 made = job.result()
             return masks_of(made.levels[0] if large else made, 1)
 
@@ -241,9 +245,9 @@ def _share(name: str, trials: Sequence[Trial]) -> Figure:
     return Figure(f"{name}: IoU, of the oracle's", value, "%", _SHARE, about, True)
 
 
-def _of_oracle(trials: Sequence[Trial]) -> float:
+def _of_oracle(trials: Sequence[Trial], method: str = "propagate") -> float:
     oracle = _mean(trials, "oracle")
-    return _mean(trials, "propagate") / oracle if oracle else float("nan")
+    return _mean(trials, method) / oracle if oracle else float("nan")
 
 
 def _mean(trials: Sequence[Trial], method: str) -> float:
