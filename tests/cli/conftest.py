@@ -80,6 +80,9 @@ class BoxModel:
     def encode(self, images: Tensor, between: object = None) -> TileFeatures:
         return TileFeatures(torch.zeros(1, 1, 16, 16), torch.zeros(1, 1, 64, 64))
 
+    def prepare(self, features: TileFeatures) -> TileFeatures:
+        return features
+
     def decode(
         self, features: TileFeatures, image_index: Tensor, prompts: PromptBatch, *, hq: bool = True
     ) -> Decoded:

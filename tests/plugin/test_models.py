@@ -20,11 +20,14 @@ from qtpy.QtWidgets import QFileDialog, QInputDialog
 
 from napari_hqsam.embedding.folder import folder_status, store_path
 from napari_hqsam.errors import HQSAMError
+from napari_hqsam.images import open_image
 from napari_hqsam.modeling import HQSam, build
+from napari_hqsam.plugin.loader import Loader
 from napari_hqsam.plugin.models import ModelsWidget, jobs, timing
 from napari_hqsam.plugin.models.catalogue import catalogue
 from napari_hqsam.plugin.models.rows import Row
 from napari_hqsam.plugin.models.timing import Timing, measure, remember, remembered
+from napari_hqsam.plugin.request import Subject
 from napari_hqsam.plugin.settings import Settings
 from napari_hqsam.plugin.task import Reporter, Task
 from napari_hqsam.segmentation import Segmenter
@@ -411,6 +414,62 @@ def test_device_and_precision_are_kept(dock: Any, until: Any) -> None:
     again = dock()
     assert again.device.device.currentData() == "cpu"
     assert again.device.precision.currentData() == "bfloat16"
+
+
+def test_compiling_is_kept_and_timed_as_such(
+    dock: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widget = dock()
+    assert not widget.device.compile.isChecked()
+    widget.device.compile.click()
+    until(lambda: widget.device.said.text().endswith("Encoder: float32, compiled if faster."))
+    assert Settings.load().compile
+    asked: list[object] = []
+
+    def load(*_: object, compile: bool, **__: object) -> None:
+        asked.append(compile)
+        raise HQSAMError("far enough")
+
+    monkeypatch.setattr("napari_hqsam.weights.load_model", load)
+    widget.table.select("micro")
+    widget.start_timing()
+    until(lambda: widget.status.text() == "far enough")
+    assert asked == [True]
+    again = dock()
+    assert again.device.compile.isChecked()
+    again.device.compile.click()
+    until(lambda: not Settings.load().compile)
+
+
+def test_docks_load_it_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And once for each choice."""
+    asked: list[object] = []
+    monkeypatch.setattr(
+        "napari_hqsam.weights.load_model", lambda *_, compile, **__: asked.append(compile)
+    )
+    loader = Loader(lambda *_: None, lambda: False)
+    for compile in (False, True, True):
+        source = open_image(np.zeros((8, 8), np.uint8))
+        loader._model(Subject(source, ((0, 255),), "micro", compile=compile))
+    assert asked == [False, True]
+
+
+def test_what_is_compiled_is_timed_then(small: HQSam, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    class Compiled:
+        def __call__(self, images: torch.Tensor, between: Any) -> Any:
+            done.append("encoded")
+            return small.image_encoder(images, between)
+
+        def wait(self, check: Any) -> None:
+            check()
+            done.append("waited")
+
+    monkeypatch.setattr(small, "compiled", Compiled())
+    monkeypatch.setattr("napari_hqsam.plugin.models.timing._LONG", 0.0)
+    measure(small)
+    assert done == ["encoded", "waited", "encoded"]
 
 
 def test_a_device_that_is_not_here_is_told(dock: Any) -> None:

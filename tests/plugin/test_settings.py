@@ -50,10 +50,10 @@ def test_preferences_begin_with_the_defaults(napari_settings: Any, said: list[st
 
 def test_what_is_set_is_kept(napari_settings: Any, said: list[str], tmp_path: Path) -> None:
     folder = tmp_path / "all embeddings"
-    Settings.change(precision="bfloat16", device="cpu", folder=folder, limit_gb=3)
+    Settings.change(precision="bfloat16", device="cpu", compile=True, folder=folder, limit_gb=3)
     Settings.change(model="vit_b")
     napari_settings.keys.commit = "F5"
-    expected = Settings("vit_b", "cpu", "bfloat16", folder, 3.0, Keys(commit="F5"))
+    expected = Settings("vit_b", "cpu", "bfloat16", folder, 3.0, Keys(commit="F5"), True)
     assert Settings.load() == expected
     assert "precision: bfloat16" in file(tmp_path).read_text()
     Settings.change(folder=None)

@@ -280,6 +280,18 @@ def test_an_unwritable_place(micro: HQSam, tmp_path: Path) -> None:
         save_model(micro, tmp_path / "absent" / "m.safetensors")
 
 
+def test_it_is_compiled_only_if_asked_for(micro_file: Path) -> None:
+    def loaded(**options: bool) -> HQSam:
+        return load_model("micro", checkpoint=micro_file, device="cpu", **options)
+
+    plain, compiled = loaded(), loaded(compile=True)
+    assert plain.compiled is None
+    assert compiled.compiled is not None
+    assert compiled.compiled.encoder is compiled.image_encoder
+    assert list(compiled.state_dict()) == list(plain.state_dict())
+    assert compiled.weights_sha256 == plain.weights_sha256
+
+
 def test_the_precision_is_that_of_the_device_or_the_one_asked_for(micro_file: Path) -> None:
     def chosen(**options: str) -> str:
         return load_model("micro", checkpoint=micro_file, device="cpu", **options).precision

@@ -28,6 +28,7 @@ from napari_hqsam.cli.options import (
     Axes,
     Channels,
     Checkpoint,
+    Compile,
     Contrast,
     Device,
     FillHoles,
@@ -136,6 +137,7 @@ def auto(
     checkpoint: Checkpoint = None,
     device: Device = "auto",
     precision: Precision = "auto",
+    compile: Compile = False,
     channels: Channels = None,
     contrast: Contrast = None,
     axes: Axes = None,
@@ -179,10 +181,8 @@ def auto(
         planes, part = chosen_planes(plane, source), chosen_region(region, frame)
         inputs = [image] if from_labels is None else [image, from_labels]
         check_target(target, inputs, frame, level=level, overwrite=overwrite)
-        again = overwrite or job_folder(target).exists()
-        table = measurements and check_extra(
-            "--measurements", measurements, ".csv", overwrite=again
-        )
+        anew = overwrite or job_folder(target).exists()
+        table = measurements and check_extra("--measurements", measurements, ".csv", overwrite=anew)
         begin: Any = method or _prompts(points, boxes, prompts, source, planes, level)
         if from_labels is not None:
             from napari_hqsam.labels.given import as_label_array
@@ -196,7 +196,7 @@ def auto(
                 source,
                 level=level,
                 contrast_limits=limits,
-                model=load(model, checkpoint, device, precision),
+                model=load(model, checkpoint, device, precision, compile),
                 store=store,
             )
             made = job.run(

@@ -15,7 +15,7 @@ from napari_hqsam.cli.console import progress_bar, warn
 from napari_hqsam.cli.data_sets import SPLITS, Files, data_sets, read_files
 from napari_hqsam.cli.label_image import check_folder
 from napari_hqsam.cli.models import load
-from napari_hqsam.cli.options import Checkpoint, Device, Model
+from napari_hqsam.cli.options import Checkpoint, Compile, Device, Model, Precision
 from napari_hqsam.errors import HQSAMError
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ def evaluate(
     model: Model = "micro",
     checkpoint: Checkpoint = None,
     device: Device = "auto",
+    precision: Precision = "auto",
+    compile: Compile = False,
     prompt: Annotated[
         list[str] | None,
         typer.Option(
@@ -147,7 +149,7 @@ def evaluate(
         for name, path in data_sets(data).items()
     }
 
-    network = load(model, checkpoint, device)
+    network = load(model, checkpoint, device, precision, compile)
     modes = cast("list[Mode]", list(dict.fromkeys(mode or model_modes(network))))
     for name in modes:
         check_mode(name, has_hq=network.has_hq)
@@ -173,6 +175,7 @@ def evaluate(
     about = {
         "model": model if checkpoint is None else f"{model}, {checkpoint}",
         "device": describe_device() if device == "auto" else str(network.device),
+        "precision": network.precision,
         "objects": f"up to {objects_per_image} per image (seed {seed}), {smallest} pixels or more",
         "images": _describe(split, sets, planes),
         "labels": masks,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from napari_hqsam.cli.console import progress_bar
+from napari_hqsam.cli.console import progress_bar, warn
 
 if TYPE_CHECKING:
     from napari_hqsam.modeling import HQSam
@@ -45,6 +45,7 @@ def load(
     checkpoint: Path | None = None,
     device: str = "auto",
     precision: str = "auto",
+    compile: bool = False,
 ) -> HQSam:
     """`napari_hqsam.load_model`, with a progress bar if the weights must be downloaded."""
     from rich.progress import DownloadColumn, TimeRemainingColumn
@@ -57,6 +58,14 @@ def load(
         def show(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, visible=True)
 
-        return load_model(
-            name, checkpoint=checkpoint, device=device, precision=precision, progress=show
+        model = load_model(
+            name,
+            checkpoint=checkpoint,
+            device=device,
+            precision=precision,
+            compile=compile,
+            progress=show,
         )
+    if compile and model.compiled is not None:
+        model.compiled.tell = warn
+    return model

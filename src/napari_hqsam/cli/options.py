@@ -23,6 +23,14 @@ Precision = Annotated[
         "it. A --store finds what was encoded in the same one.",
     ),
 ]
+Compile = Annotated[
+    bool,
+    typer.Option(
+        "--compile",
+        help="Let torch compile the encoder in the background, for GPUs and many windows; used "
+        "once it is found equal and faster.",
+    ),
+]
 Threshold = Annotated[
     float,
     typer.Option(metavar="T", help="Logits above it are the object: below 0 it grows."),

@@ -25,6 +25,7 @@ from napari_hqsam.cli.options import (
     Axes,
     Channels,
     Checkpoint,
+    Compile,
     Contrast,
     Device,
     Level,
@@ -124,6 +125,7 @@ def propagate(
     checkpoint: Checkpoint = None,
     device: Device = "auto",
     precision: Precision = "auto",
+    compile: Compile = False,
     channels: Channels = None,
     contrast: Contrast = None,
     axes: Axes = None,
@@ -202,7 +204,7 @@ def propagate(
                 source,
                 level=level,
                 contrast_limits=limits,
-                model=load(model, checkpoint, device, precision),
+                model=load(model, checkpoint, device, precision, compile),
                 store=store,
             )
             made, found = follow(

@@ -28,6 +28,7 @@ from napari_hqsam.cli.options import (
     Axes,
     Channels,
     Checkpoint,
+    Compile,
     Contrast,
     Device,
     Level,
@@ -96,6 +97,7 @@ def refine(
     checkpoint: Checkpoint = None,
     device: Device = "auto",
     precision: Precision = "auto",
+    compile: Compile = False,
     channels: Channels = None,
     contrast: Contrast = None,
     axes: Axes = None,
@@ -149,7 +151,7 @@ def refine(
                     source,
                     level=level,
                     contrast_limits=limits,
-                    model=load(model, checkpoint, device, precision),
+                    model=load(model, checkpoint, device, precision, compile),
                     store=store,
                 )
                 made = job.run(

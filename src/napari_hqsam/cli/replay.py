@@ -11,7 +11,7 @@ from napari_hqsam.cli.canvas import Canvas
 from napari_hqsam.cli.console import progress_bar, warn
 from napari_hqsam.cli.label_image import check_output
 from napari_hqsam.cli.models import load
-from napari_hqsam.cli.options import Axes, Checkpoint, Device
+from napari_hqsam.cli.options import Axes, Checkpoint, Compile, Device, Precision
 from napari_hqsam.errors import HQSAMError
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ def replay(
     ] = None,
     checkpoint: Checkpoint = None,
     device: Device = "auto",
+    precision: Precision = "auto",
+    compile: Compile = False,
     any_image: Annotated[
         bool, typer.Option("--any-image", help="Take another image of the same size as well.")
     ] = False,
@@ -96,7 +98,8 @@ def replay(
                 history = replay_journal(journal, labels, until=until, progress=show)
             table = None
             if model is not None:
-                table = _predict(history, labels, load(model, checkpoint, device))
+                network = load(model, checkpoint, device, precision, compile)
+                table = _predict(history, labels, network)
             labels.image.write()
     if table is not None:
         Console().print(table)

@@ -16,6 +16,7 @@ from napari_hqsam.cli.options import (
     Axes,
     Channels,
     Checkpoint,
+    Compile,
     Contrast,
     Device,
     FillHoles,
@@ -78,6 +79,7 @@ def segment(
     checkpoint: Checkpoint = None,
     device: Device = "auto",
     precision: Precision = "auto",
+    compile: Compile = False,
     mode: Annotated[
         str,
         typer.Option(
@@ -139,7 +141,7 @@ def segment(
                 source,
                 level=level,
                 contrast_limits=limits,
-                model=load(model, checkpoint, device, precision),
+                model=load(model, checkpoint, device, precision, compile),
                 store=store,
             )
             masks = [

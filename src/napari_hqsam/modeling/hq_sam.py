@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_hqsam.errors import HQSAMError
+from napari_hqsam.modeling.compiled import CompiledEncoder
 from napari_hqsam.modeling.device import Precision
 from napari_hqsam.modeling.image_encoder import Between, uninterrupted
 from napari_hqsam.modeling.mask_decoder_hq import MaskDecoderHQ
@@ -185,11 +186,14 @@ class HQSam(nn.Module):
         Whether most of the boxes that it was trained with were exact. SAM's were not.
     precision : {"float32", "bfloat16"}
         What the image encoder computes in. Weights and features are float32 in either case.
+    compiled : CompiledEncoder or None
+        The image encoder compiled by torch, if that was asked for.
     """
 
     refines_parts = False
     trusts_boxes = False
     precision: Precision = "float32"
+    compiled: CompiledEncoder | None = None
     embedding_stride = 16
     mask_stride = 4
 
@@ -259,7 +263,7 @@ class HQSam(nn.Module):
         low = self.precision == "bfloat16"
         # Not autocast(enabled=low): a training loop's own autocast is to stay.
         with torch.autocast(images.device.type, torch.bfloat16) if low else nullcontext():
-            embedding, early = self.image_encoder(images, between)
+            embedding, early = (self.compiled or self.image_encoder)(images, between)
         if low:
             embedding, early = embedding.float(), early.float()
         hq = self.mask_decoder.hq_features(embedding, early) if self.has_hq else None

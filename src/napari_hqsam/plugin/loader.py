@@ -31,14 +31,14 @@ class Loader:
     Attributes
     ----------
     models : dict
-        Those that are loaded, by name, device and precision.
+        Those that are loaded, by name, device and precision, and whether compiled.
     """
 
     def __init__(
         self, tell: Callable[[str, int, int], None], cancelled: Callable[[], bool]
     ) -> None:
         self._tell, self._cancelled = tell, cancelled
-        self.models: dict[tuple[str, ...], HQSam] = {}
+        self.models: dict[tuple[str | bool, ...], HQSam] = {}
         self._mapped: tuple[Any, Any] | None = None
         self._prepared: dict[Subject, Segmenter] = {}
 
@@ -95,11 +95,12 @@ class Loader:
                 name,
                 device=subject.device,
                 precision=subject.precision,
+                compile=subject.compile,
                 progress=lambda done, total: self._tell(f"Downloading {name}…", done, total),
                 cancelled=self._cancelled,
             )
         return self.models[key]
 
 
-def _key(subject: Subject) -> tuple[str, ...]:
-    return subject.model, subject.device, subject.precision
+def _key(subject: Subject) -> tuple[str | bool, ...]:
+    return subject.model, subject.device, subject.precision, subject.compile

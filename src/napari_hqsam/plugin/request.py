@@ -26,7 +26,7 @@ class Subject:
     limits : tuple of (float, float) or None, or None
         Contrast limits of each channel, None for those of the image's percentiles; None for
         colours.
-    model, device, precision : str
+    model, device, precision, compile
         As for `load_model`.
     store : pathlib.Path or None
         Folder that keeps what is encoded; None for memory only.
@@ -38,6 +38,7 @@ class Subject:
     device: str = "auto"
     store: Path | None = None
     precision: str = "auto"
+    compile: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ _SECTIONS = {
     "model": "models",
     "device": "models",
     "precision": "models",
+    "compile": "models",
     "folder": "embeddings",
     "limit_gb": "embeddings",
 }
@@ -65,6 +66,8 @@ class Settings:
     limit_gb : float
         What they may take together, in 10⁹ bytes.
     keys : Keys
+    compile : bool
+        As for `load_model`.
     """
 
     model: str = "micro"
@@ -73,6 +76,7 @@ class Settings:
     folder: Path | None = None
     limit_gb: float = 50.0
     keys: Keys = field(default_factory=Keys)
+    compile: bool = False
 
     @classmethod
     def load(cls) -> Settings:
@@ -94,6 +98,7 @@ class Settings:
             folder=_usable_folder(str(given["folder"])),
             limit_gb=float(given["limit_gb"]),
             keys=_usable_keys(found["keys"]),
+            compile=bool(given["compile"]),
         )
 
     @staticmethod

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from napari_hqsam.errors import HQSAMError
+from napari_hqsam.modeling.compiled import CompiledEncoder
 from napari_hqsam.modeling.device import choose_device, choose_precision
 from napari_hqsam.modeling.hq_sam import HQSam
 from napari_hqsam.modeling.variants import build, hq_parameter_names
@@ -27,6 +28,7 @@ def load_model(
     base: str | Path | None = None,
     device: str = "auto",
     precision: str = "auto",
+    compile: bool = False,
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
 ) -> HQSam:
@@ -49,6 +51,11 @@ def load_model(
     precision : {"auto", "float32", "bfloat16"}
         What the image encoder computes in: float32 is exact; "auto" takes bfloat16 on a CUDA GPU
         made for it. Features of one precision are not found by a model of the other.
+    compile : bool
+        Let torch compile the image encoder: in the background, for each shape of input, and used
+        once it has been found equal and faster; see `CompiledEncoder`. It needs a C++ compiler, or
+        Triton on a GPU. Features count as the same: they differ by rounding, in float32 by about
+        1e-6 of the largest value, and a store keeps float16.
     progress, cancelled : callable, optional
         See `fetch`.
 
@@ -97,7 +104,10 @@ def load_model(
     model.name = name
     model.weights_sha256 = sha256
     model.precision = chosen
-    return model.to(target).eval().requires_grad_(False)
+    model = model.to(target).eval().requires_grad_(False)
+    if compile:
+        model.compiled = CompiledEncoder(model.image_encoder)
+    return model
 
 
 def inspect_checkpoint(path: str | Path) -> tuple[Checkpoint, str]:

@@ -69,7 +69,7 @@ class Subjects:
     controls : ImageControls
         Where the image, its channels and the model are chosen.
     settings : Settings
-        Device, precision, and where embeddings are kept.
+        Device, precision, whether to compile, and where embeddings are kept.
     """
 
     def __init__(self, viewer: ViewerModel, controls: ImageControls, settings: Settings) -> None:
@@ -93,6 +93,7 @@ class Subjects:
             self.settings.device,
             self._store(image, known),
             self.settings.precision,
+            self.settings.compile,
         )
         return subject, plane.source_index(spatial_shape(image))
 

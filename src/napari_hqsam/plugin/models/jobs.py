@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from napari_hqsam.plugin.models.timing import (
     Timing,
     device_label,
+    encoder_label,
     measure,
     remember,
     weights_hash,
@@ -32,7 +33,7 @@ class Computer:
     label : str
         The device chosen, as timings are kept under.
     precision : str
-        What "auto" is there.
+        What "auto" is there, and whether compiled; as timings are kept under.
     problem : str
         Why the device of the settings cannot be used; "" if it can.
     """
@@ -43,7 +44,7 @@ class Computer:
     problem: str = ""
 
 
-def look_around(device: str, precision: str, report: Reporter) -> Computer:
+def look_around(device: str, precision: str, compile: bool, report: Reporter) -> Computer:
     """Find out what this computer can do; torch is loaded for that."""
     from napari_hqsam.errors import HQSAMError
     from napari_hqsam.modeling import choose_device, choose_precision, list_devices
@@ -53,7 +54,8 @@ def look_around(device: str, precision: str, report: Reporter) -> Computer:
         chosen = choose_device(device)
     except HQSAMError as error:
         chosen, problem = choose_device(), str(error)
-    return Computer(devices, device_label(chosen), choose_precision(precision, chosen), problem)
+    used = encoder_label(choose_precision(precision, chosen), compile)
+    return Computer(devices, device_label(chosen), used, problem)
 
 
 def download(info: ModelInfo, report: Reporter) -> Path:
@@ -70,14 +72,17 @@ def add(checkpoint: Path, name: str, report: Reporter) -> ModelInfo:
     return add_model(checkpoint, name, check=report.check)
 
 
-def time_model(info: ModelInfo, device: str, precision: str, report: Reporter) -> Timing:
-    """Load a model, time it, and keep the result."""
+def time_model(
+    info: ModelInfo, device: str, precision: str, compile: bool, report: Reporter
+) -> Timing:
+    """Load a model, time it, once it is compiled, and keep the result."""
     from napari_hqsam.weights import load_model
 
-    model = load_model(info.name, device=device, precision=precision)
+    model = load_model(info.name, device=device, precision=precision, compile=compile)
     report.check()
     timing = measure(model, report.check)
-    remember(timing, weights_hash(info), device_label(model.device), model.precision)
+    used = encoder_label(model.precision, compile)
+    remember(timing, weights_hash(info), device_label(model.device), used)
     return timing
 
 

@@ -45,7 +45,7 @@ class Timing:
 
 
 def measure(model: HQSam, check: Callable[[], None] = lambda: None) -> Timing:
-    """Time one encode and one decode.
+    """Time one encode and one decode; of a model that is to be compiled, when it is.
 
     Parameters
     ----------
@@ -73,7 +73,9 @@ def measure(model: HQSam, check: Callable[[], None] = lambda: None) -> Timing:
             decoded.sam.sum().item()
 
         seconds, features = _clock(encode)
-        if seconds < _LONG:
+        if model.compiled is not None:
+            model.compiled.wait(check)
+        if seconds < _LONG or model.compiled is not None:
             seconds, features = _clock(encode)
         decode()
         check()
@@ -94,6 +96,11 @@ def device_label(device: torch.device) -> str:
         return torch.cuda.get_device_name(device)
     threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
     return f"{platform.node()}, {device.type}{threads}"
+
+
+def encoder_label(precision: str, compiled: bool) -> str:
+    """What the encoder computes in, as timings are kept under."""
+    return f"{precision}, compiled if faster" if compiled else precision
 
 
 def weights_hash(info: ModelInfo) -> str | None:

@@ -75,10 +75,11 @@ class ModelsWidget(QWidget):
             )
 
     def start_timing(self) -> None:
-        """Time the selected model on the device and in the precision chosen."""
+        """Time the selected model on the device and in the precision chosen, compiled if so."""
         row = self.table.chosen
         if row is not None and row.info.installed:
-            chosen = self._settings.device, self._settings.precision
+            now = self._settings
+            chosen = now.device, now.precision, now.compile
             self._start(
                 f"Timing {row.info.name}",
                 partial(jobs.time_model, row.info, *chosen),
@@ -277,6 +278,6 @@ class ModelsWidget(QWidget):
         self._task.failed.connect(self._warn)
         self._task.ended.connect(self._on_ended)
         self.device.found.connect(self.refresh)
-        self.device.chosen.connect(lambda d, p: self._set(device=d, precision=p))
+        self.device.chosen.connect(lambda d, p, c: self._set(device=d, precision=p, compile=c))
         self.embeddings.chosen.connect(lambda f, gb: self._set(folder=f, limit_gb=gb))
         self.embeddings.failed.connect(self._warn)
