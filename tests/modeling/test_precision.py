@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_hqsam.modeling import HQSam, build
-from napari_hqsam.modeling.hq_sam import TileFeatures
+from napari_hqsam.modeling.features import TileFeatures
 
 
 def encode(model: HQSam, images: Tensor) -> TileFeatures:

@@ -8,15 +8,8 @@ from napari_hqsam.modeling.device import (
     describe_device,
     list_devices,
 )
-from napari_hqsam.modeling.hq_sam import (
-    MODES,
-    Decoded,
-    HQSam,
-    Mode,
-    PreparedFeatures,
-    PromptBatch,
-    TileFeatures,
-)
+from napari_hqsam.modeling.features import PreparedFeatures, TileFeatures
+from napari_hqsam.modeling.hq_sam import MODES, Decoded, HQSam, Mode, PromptBatch
 from napari_hqsam.modeling.variants import VARIANTS, build
 
 __all__ = [
