@@ -158,7 +158,7 @@ def test_leaving_ends_the_thread(
         assert not encoders()
     elif how == "model":
         dock.controls.image.model.value = "vit_b"
-        dock.engine._loader.models["vit_b", "auto", "auto"] = model
+        dock.engine._loader.models["vit_b", "auto", "auto", False] = model
         until(lambda: not before.is_alive())
     else:
         viewer.layers.remove(image)
