@@ -121,3 +121,47 @@ def test_features_of_one_precision_are_not_taken_for_those_of_the_other(
     table = [line.split()[:2] for line in again.out.splitlines() if line.startswith("micro")]
     assert sorted(table) == [["micro", "bfloat16"], ["micro", "float32"]]
     assert f"{store}: 24 windows" in again.out
+
+
+def test_batches_fill_the_same_store(
+    command: Any, small: HQSam, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode, batches = small.encode, []
+
+    def counting(images: torch.Tensor, *rest: object) -> object:
+        batches.append(len(images))
+        return encode(images, *rest)
+
+    monkeypatch.setattr(small, "encode", counting)
+    store = tmp_path / "cells.embeddings"
+    assert command("embed", image, "--store", store, "--plane", 0, "--batch", 4).status == 0
+    assert batches == [4, 4, 4, 2]  # two for the estimate
+    again = command("embed", image, "--store", store, "--batch", "auto")
+    assert again.out.startswith("12 windows, 6 there already; 6 to encode")
+    assert batches[4:] == [1] * 8
+
+
+@pytest.mark.parametrize("batch", ["0", "-1", "2.5", "all", ""])
+def test_a_batch_that_is_none(
+    command: Any, small: HQSam, image: Path, tmp_path: Path, batch: str
+) -> None:
+    found = command("embed", image, "--store", tmp_path / "s", f"--batch={batch}")
+    assert found.error == f"--batch {batch}: give a whole number from 1 up, or auto"
+    assert not (tmp_path / "s").exists()
+
+
+def test_an_estimate_survives_a_batch_too_large(
+    command: Any, small: HQSam, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = small.encode
+
+    def narrow(images: torch.Tensor, *rest: object) -> object:
+        if len(images) > 3:
+            raise torch.OutOfMemoryError
+        return encode(images, *rest)
+
+    monkeypatch.setattr(small, "encode", narrow)
+    with pytest.warns(UserWarning, match="with 12 windows at once; going on with 3"):
+        found = command("embed", image, "--store", tmp_path / "s", "--batch", 99)
+    assert found.status == 0
+    assert "12 to encode: 0.00 GB" in found.out

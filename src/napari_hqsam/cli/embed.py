@@ -14,6 +14,7 @@ from napari_hqsam.cli.options import (
     Axes,
     Channels,
     Checkpoint,
+    Compile,
     Contrast,
     Device,
     Level,
@@ -25,10 +26,10 @@ from napari_hqsam.cli.prompts import numbers, whole_numbers
 from napari_hqsam.errors import HQSAMError
 
 if TYPE_CHECKING:
-    from napari_hqsam.embedding import Job
+    from napari_hqsam.embedding.batch import Batch
+    from napari_hqsam.embedding.filling import EmbedJob
     from napari_hqsam.embedding.plan import Estimate
-    from napari_hqsam.images import ImageSource
-    from napari_hqsam.segmentation import Segmenter
+    from napari_hqsam.modeling import HQSam
 
 
 def embed(
@@ -43,6 +44,7 @@ def embed(
     checkpoint: Checkpoint = None,
     device: Device = "auto",
     precision: Precision = "auto",
+    compile: Compile = False,
     plane: Annotated[
         list[str] | None,
         typer.Option(
@@ -64,6 +66,13 @@ def embed(
     overlap: Annotated[
         float, typer.Option(metavar="SHARE", help="Of neighbouring windows, 0 to below 1.")
     ] = 0.25,
+    batch: Annotated[
+        str,
+        typer.Option(
+            metavar="N",
+            help="Windows encoded at once, or auto: what fits into a CUDA GPU, 16 at most; else 1.",
+        ),
+    ] = "auto",
     channels: Channels = None,
     contrast: Contrast = None,
     axes: Axes = None,
@@ -96,6 +105,7 @@ def embed(
     limits = contrast_limits(contrast)
     box = None if region is None else numbers("--region", region, "y0,x0,y1,x1")
     planes = [whole_numbers("--plane", text) for text in plane] if plane else None
+    at_once = _batch(batch)
     chosen = None if channels is None else whole_numbers("--channels", channels)
     with open_image(image, axes=axes, channels=chosen) as source:
         from napari_hqsam.segmentation import Segmenter
@@ -104,12 +114,12 @@ def embed(
             source,
             level=level,
             contrast_limits=limits,
-            model=load(model, checkpoint, device, precision),
+            model=load(model, checkpoint, device, precision, compile),
             store=store,
         ) as segmenter:
-            job = segmenter.embed(planes, box, zoom_out or (0,), overlap)
+            job = segmenter.embed(planes, box, zoom_out or (0,), overlap, at_once)
             left = [w for w in job.plan if w not in segmenter.features]
-            expected = _estimate(segmenter, source, len(left))
+            expected = _estimate(segmenter.model, job, len(left))
             there = len(job.plan) - len(left)
             typer.echo(f"{len(job.plan):,} windows, {there:,} there already; {_describe(expected)}")
             if not estimate_only:
@@ -119,22 +129,41 @@ def embed(
         _look_after(store, True, prune)
 
 
-def _estimate(segmenter: Segmenter, source: ImageSource, windows: int) -> Estimate:
-    """From the time of one window, encoded twice: the first one also warms up."""
-    import torch
+def _batch(text: str) -> Batch:
+    from napari_hqsam.embedding.batch import check_batch
+
+    batch: Any = int(text) if text.isdecimal() else text
+    try:
+        check_batch(batch)
+    except HQSAMError:
+        raise HQSAMError(f"--batch {text}: give a whole number from 1 up, or auto") from None
+    return batch
+
+
+def _estimate(model: HQSam, job: EmbedJob, windows: int) -> Estimate:
+    """From the time of one batch, encoded twice: the first one also warms up."""
+    from torch import OutOfMemoryError
 
     from napari_hqsam.embedding.plan import estimate
 
-    model = segmenter.model
-    seconds = 0.0
-    if windows:
-        blank = torch.zeros(1, 3, model.input_size, model.input_size, device=model.device)
-        for _ in range(2):
-            began = time.perf_counter()
-            with torch.inference_mode():
-                model.encode(blank).embedding.sum().item()  # waits for a GPU
-            seconds = time.perf_counter() - began
+    if not windows:
+        return estimate(model, 0, 0.0)
+    try:
+        seconds = _seconds(model, min(job.batch, windows))
+    except OutOfMemoryError:  # the job will find a smaller one
+        seconds = _seconds(model, 1)
     return estimate(model, windows, seconds)
+
+
+def _seconds(model: HQSam, batch: int) -> float:
+    import torch
+
+    blank = torch.zeros(batch, 3, model.input_size, model.input_size, device=model.device)
+    for _ in range(2):
+        began = time.perf_counter()
+        with torch.inference_mode():
+            model.encode(blank).embedding.sum().item()  # waits for a GPU
+    return (time.perf_counter() - began) / batch
 
 
 def _describe(expected: Estimate) -> str:
@@ -151,10 +180,10 @@ def _check_space(store: Path, expected: Estimate) -> None:
         warn(f"{store}: {free / 1e9:.1f} GB are free, {expected.bytes / 1e9:.1f} GB needed")
 
 
-def _run(job: Job[Any, Any]) -> None:
+def _run(job: EmbedJob) -> None:
     from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
-    with progress_bar(MofNCompleteColumn(), TimeRemainingColumn()) as bar:
+    with job, progress_bar(MofNCompleteColumn(), TimeRemainingColumn()) as bar:
         task = bar.add_task("windows", total=len(job.plan))
         for step in job:
             bar.update(task, completed=step.done)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +18,29 @@ from napari_hqsam.modeling import HQSam, TileFeatures
 
 # More pixels than this are read in strips, each shrunk before the next is read.
 _STRIP = 1 << 24
+
+
+class Pixels(NamedTuple):
+    """A window that was read, ready to be encoded.
+
+    Attributes
+    ----------
+    window : Window
+    image : Tensor
+        (1, 3, h, w), 0-255, as `read_window` gives it.
+    digest : str
+        `pixels_hash` of what was read, before it was brought to model pixels.
+    """
+
+    window: Window
+    image: Tensor
+    digest: str
+
+
+def reading_bytes(window: Window) -> int:
+    """Memory that reading a window takes, about; more than what is left of it when it is shrunk."""
+    within, shown = (h * w for h, w in (window.shape, window.model_shape))
+    return 3 * 4 * max(min(within, _STRIP), shown)
 
 
 def read_window(source: ImageSource, mapping: IntensityMapping, window: Window) -> Tensor:
@@ -54,8 +78,30 @@ def encode_image(
     model: HQSam, image: Tensor, between: Callable[[], None] = lambda: None
 ) -> TileFeatures:
     """Features of what `read_window` gives; `between` as in `HQSam.encode`."""
+    return encode_images(model, [image], between)
+
+
+def encode_images(
+    model: HQSam, images: Sequence[Tensor], between: Callable[[], None] = lambda: None
+) -> TileFeatures:
+    """Features of several images at once, B = their number.
+
+    They differ from those of one image by rounding: the sums are taken in another order.
+
+    Parameters
+    ----------
+    model : HQSam
+    images : sequence of Tensor
+        (1, 3, h, w) each, as `read_window` gives them; they may differ in size.
+    between : callable
+        As in `HQSam.encode`.
+    """
+    device = model.device
     with torch.inference_mode():
-        return model.encode(model.preprocess(image.to(model.device)), between)
+        # the GPU fetches by itself what lies in pinned memory
+        there = [image.to(device, non_blocking=device.type == "cuda") for image in images]
+        inputs = [model.preprocess(image) for image in there]
+        return model.encode(inputs[0] if len(inputs) == 1 else torch.cat(inputs), between)
 
 
 def read_pixels(source: ImageSource, mapping: IntensityMapping, window: Window) -> Tensor:

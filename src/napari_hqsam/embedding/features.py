@@ -5,12 +5,18 @@ from __future__ import annotations
 import threading
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
 from napari_hqsam.embedding.cache import FeatureCache
-from napari_hqsam.embedding.encode import at_model_size, encode_image, read_pixels
+from napari_hqsam.embedding.encode import (
+    Pixels,
+    at_model_size,
+    encode_image,
+    encode_images,
+    read_pixels,
+)
 from napari_hqsam.embedding.gate import Gate
 from napari_hqsam.embedding.store import EmbeddingStore, StoreUnavailable, pixels_hash
 from napari_hqsam.errors import HQSAMError
@@ -95,8 +101,7 @@ class Features:
         if window not in self:
             between()
             self.cache.get(window, lambda w: self._prepared(w, between))
-        with self._lock:
-            self._offered[window.plane].add(window)
+        self._offer(window)
 
     def store_one(self, window: Window) -> None:
         """Encode `window` into the store and not into memory; an item of a long job.
@@ -108,11 +113,37 @@ class Features:
         """
         assert self.store is not None
         if window not in self.store:
-            self._make(window, self.gate.wait)
+            pixels = self.read(window)
+            self.keep(pixels, self.encode([pixels]))
+        self._offer(window)
+
+    def read(self, window: Window) -> Pixels:
+        """The pixels of `window`, ready to be encoded; the first of the three steps of an item."""
+        pixels = read_pixels(self.source, self.mapping, window)
+        return Pixels(window, at_model_size(pixels, window), pixels_hash(pixels))
+
+    def encode(self, several: Sequence[Pixels]) -> TileFeatures:
+        """Features, B = their number, of windows that were read; the second step."""
+        return encode_images(self.model, [each.image for each in several], self.gate.wait)
+
+    def keep(self, pixels: Pixels, features: TileFeatures) -> None:
+        """Write the features, batch 1, of a window into the store; the third step.
+
+        Raises
+        ------
+        HQSAMError
+            If the store cannot be written, or could not be before.
+        """
+        assert self.store is not None
         if not self._writable:
             raise HQSAMError(f"{self.store.path}: the features cannot be kept; free some space")
-        with self._lock:
-            self._offered[window.plane].add(window)
+        try:
+            self.store.write(pixels.window, features, pixels.digest)
+        except StoreUnavailable:
+            self._writable = False
+            raise
+        self._checked.add(pixels.window)
+        self._offer(pixels.window)
 
     def __contains__(self, window: Window) -> bool:
         """Whether no encoding is needed for `window`."""
@@ -131,6 +162,10 @@ class Features:
             else:  # dropped from memory, or evicted from the store
                 with self._lock:
                     self._offered[plane].discard(window)
+
+    def _offer(self, window: Window) -> None:
+        with self._lock:
+            self._offered[window.plane].add(window)
 
     def _prepared(self, window: Window, between: Callable[[], None]) -> TileFeatures:
         features = self._make(window, between)

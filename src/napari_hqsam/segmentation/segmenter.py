@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from napari_hqsam.embedding.batch import Batch
 from napari_hqsam.embedding.features import Features
-from napari_hqsam.embedding.job import Job
+from napari_hqsam.embedding.filling import EmbedJob
 from napari_hqsam.embedding.plan import plan_windows
 from napari_hqsam.embedding.queue import EncodeQueue, View
 from napari_hqsam.embedding.store import EmbeddingStore
@@ -274,8 +275,11 @@ class Segmenter:
         region: Sequence[float] | None = None,
         octaves: Sequence[int] = (0,),
         overlap: float = OVERLAP,
-    ) -> Job[Window, EmbeddingStore]:
+        batch: Batch = "auto",
+    ) -> EmbedJob:
         """Encode windows into the store, so that prompts there are answered at once.
+
+        While some windows are encoded, the next are read and the last are written.
 
         Parameters
         ----------
@@ -287,10 +291,14 @@ class Segmenter:
             0 encodes windows 1:1, 1 such as show twice as much, -1 magnified ones.
         overlap : float
             Of neighbouring windows, as a share of their side.
+        batch : int or "auto"
+            How many windows are encoded at once. By default as many as fit into the memory of a
+            CUDA GPU, 16 at most, and one on any other device. What is stored depends on it by
+            rounding only.
 
         Returns
         -------
-        Job
+        EmbedJob
             Iterate it for progress; closing it keeps what is done, and another job goes on there.
 
         Raises
@@ -298,13 +306,12 @@ class Segmenter:
         HQSAMError
             If there is no store, or an option is out of range.
         """
-        store = self.features.store
-        if store is None:
+        if self.features.store is None:
             raise HQSAMError("embed needs a place to keep features: give the Segmenter a store")
         windows = plan_windows(
             self.source, self.model.input_size, planes, region, octaves, overlap, self.level
         )
-        return Job(windows, self.features.store_one, lambda w: w in store, lambda: store)
+        return EmbedJob(self.features, windows, batch)
 
     def segment_all(
         self,
