@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from napari_hqsam.cli.console import progress_bar
+from napari_hqsam.cli.figures import Out, Work, progress, show, workplace
 from napari_hqsam.cli.models import load
 from napari_hqsam.cli.options import Checkpoint, Device, Model
+from napari_hqsam.cli.speed import auto, click, encode
 from napari_hqsam.errors import HQSAMError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from napari_hqsam.benchmark.figures import Cell, Figure, Report, Table
 
 benchmark = typer.Typer(
     rich_markup_mode=None, help="Measure speed, memory and seams on this computer."
 )
-
-_FILE_WIDTH = 160
-
-Out = Annotated[
-    Path | None,
-    typer.Option("--out", "-o", metavar="DIR", help="Also write the figures there, as JSON."),
-]
-Work = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="DIR",
-        help="Folder for what is made meanwhile, and deleted: on the disk that is meant.",
-    ),
-]
+for _command in (encode, click, auto):
+    benchmark.command()(_command)
 
 
 @benchmark.command()
@@ -61,9 +41,9 @@ def store(
     from napari_hqsam.benchmark.store import measure_store
 
     make = partial(timing_model, model, device)
-    with _workplace(work) as folder, _progress() as tell:
+    with workplace(work) as folder, progress() as tell:
         report = measure_store(make, folder, windows=windows, rounds=rounds, kills=kills, tell=tell)
-    _show(report, out)
+    show(report, out)
 
 
 @benchmark.command()
@@ -88,9 +68,9 @@ def large(
     from napari_hqsam.benchmark.models import timing_model
 
     made = timing_model(model, device)
-    with _workplace(work) as folder, _progress() as tell:
+    with workplace(work) as folder, progress() as tell:
         report = measure_large(made, folder, size=size, rounds=rounds, tell=tell)
-    _show(report, out)
+    show(report, out)
 
 
 @benchmark.command()
@@ -120,7 +100,7 @@ def seams(
     """
     from napari_hqsam.benchmark.seams import measure_seams
 
-    with _workplace(work) as folder, _progress() as tell:
+    with workplace(work) as folder, progress() as tell:
         report = measure_seams(
             load(model, checkpoint, device),
             data,
@@ -133,7 +113,7 @@ def seams(
         )
     if not report.figures:
         raise HQSAMError(f"{data}: no object lies across windows; take more --tiles")
-    _show(report, out)
+    show(report, out)
 
 
 @benchmark.command()
@@ -171,7 +151,7 @@ def whole(
     from napari_hqsam.benchmark.whole import choose_parts, measure_whole
 
     parts = choose_parts(part, data)  # before anything is loaded
-    with _workplace(work) as folder, _progress() as tell:
+    with workplace(work) as folder, progress() as tell:
         report = measure_whole(
             load(model, checkpoint, device),
             folder,
@@ -180,7 +160,7 @@ def whole(
             images=images,
             tell=tell,
         )
-    _show(report, out)
+    show(report, out)
 
 
 @benchmark.command()
@@ -220,77 +200,8 @@ def volume(
 
     parts = choose_parts(part, data)  # before anything is loaded
     made = load(model, checkpoint, device)
-    with _workplace(work) as folder, _progress() as tell:
+    with workplace(work) as folder, progress() as tell:
         report = measure_volume(
             made, folder, data, parts=parts, objects=objects, only=stacks, tell=tell
         )
-    _show(report, out)
-
-
-@contextmanager
-def _workplace(work: Path | None) -> Iterator[Path]:
-    """An empty folder, deleted afterwards."""
-    if work is not None and not work.is_dir():
-        raise HQSAMError(f"--work {work}: there is no such folder; make it")
-    with tempfile.TemporaryDirectory(prefix="napari-hqsam-", dir=work) as folder:
-        yield Path(folder)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str], object]]:
-    with progress_bar() as bar:
-        task = bar.add_task("loading the model", total=None)
-        yield lambda line: bar.update(task, description=line)
-
-
-def _show(report: Report, out: Path | None) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    for name, value in report.setting.items():
-        typer.echo(f"{name}: {value}")
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("figure", "value", "target", "", "about"):
-        table.add_column(heading, justify="right" if heading in ("value", "target") else "left")
-    for figure in report.figures:
-        verdict = {True: "met", False: "[bold]missed[/]", None: ""}[figure.met]
-        target = "" if figure.target is None else _text(figure.target, figure)
-        table.add_row(figure.name, _text(figure.value, figure), target, verdict, figure.about)
-    console = Console()
-    if not console.is_terminal:  # a file has room for whole lines
-        console = Console(width=_FILE_WIDTH)
-    console.print(table)
-    for more in report.tables:
-        console.print(f"\n[bold]{more.name}[/]", _rows(more), sep="\n", highlight=False)
-    if out is not None:
-        path = out / f"benchmark-{report.name}.json"
-        out.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report.to_json(), indent=1) + "\n", "utf-8")
-        typer.echo(str(path))
-
-
-def _rows(shown: Table) -> Any:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for i, heading in enumerate(shown.columns):
-        words = all(isinstance(row[i], str) for row in shown.rows)
-        table.add_column(heading, justify="left" if words else "right")
-    for row in shown.rows:
-        table.add_row(*map(_cell, row))
-    return table
-
-
-def _cell(value: Cell) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-    return value if isinstance(value, str) else f"{value:,}"
-
-
-def _text(value: float | bool, figure: Figure) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    number = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-    return f"{number} {figure.unit}".rstrip()
+    show(report, out)
