@@ -14,10 +14,12 @@ from napari_hqsam.modeling import TileFeatures
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
-def test_on_a_cpu_everything_is_there() -> None:
-    image, features = torch.zeros(1, 3, 4, 4), TileFeatures(torch.ones(1), None)
+def test_on_a_cpu_images_stay_and_features_are_rounded_at_once() -> None:
+    image, features = torch.zeros(1, 3, 4, 4), TileFeatures(torch.full((2,), 0.1), None)
     assert ready_to_send(image, CPU) is image
-    assert fetching(features, CPU)() is features
+    fetch = fetching(features, CPU)
+    features.embedding.zero_()
+    assert torch.equal(fetch().embedding, torch.full((2,), 0.1, dtype=torch.float16))
 
 
 def test_images_for_a_gpu_are_pinned(monkeypatch: pytest.MonkeyPatch) -> None:

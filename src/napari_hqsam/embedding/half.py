@@ -12,6 +12,8 @@ _PIECE = 1 << 14
 
 def to_half(tensor: Tensor) -> Tensor:
     """Round to float16; what is beyond its range is brought to its ends."""
+    if tensor.dtype == torch.float16:
+        return tensor.detach()
     ends = torch.finfo(torch.float16)
     return _in_pieces(lambda t: t.clamp(ends.min, ends.max), tensor.detach(), torch.float16)
 

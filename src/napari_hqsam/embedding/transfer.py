@@ -1,4 +1,4 @@
-"""To a GPU and back, beside what it computes; on a CPU all of it is there already."""
+"""To a GPU and back, beside what it computes."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ def ready_to_send(image: Tensor, device: torch.device) -> Tensor:
 
 
 def fetching(features: TileFeatures, device: torch.device) -> Callable[[], TileFeatures]:
-    """What brings features from `device` to the CPU, to be called by another thread.
+    """What gives features on the CPU, in float16 as they are stored, to be called by a thread.
 
-    From a GPU they come in float16, as they are stored. The call waits for these features, and not
-    for what the GPU was given to compute after them.
+    They are rounded at once: a thread that does so in small steps, beside a CPU that encodes, would
+    hold it up at each of them. The call waits for these features, and not for what a GPU was given
+    to compute after them.
     """
-    if device.type != "cuda":
-        return lambda: features
     hq = None if features.hq is None else to_half(features.hq)
     halves = TileFeatures(to_half(features.embedding), hq)
+    if device.type != "cuda":
+        return lambda: halves
     computed = torch.cuda.current_stream(device).record_event()
 
     def fetch() -> TileFeatures:
