@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from napari_hqsam.errors import HQSAMError
-from napari_hqsam.modeling import Decoded, HQSam, Mode, PromptBatch, TileFeatures, build
+from napari_hqsam.modeling import Decoded, HQSam, Mode, PromptBatch, TileFeatures, build, tiny_vit
 
 from . import recipe
 from .models import SMALL_SIZE, fill, small_vit
@@ -239,3 +239,15 @@ def test_a_foreign_segment_anything_is_left_alone_and_torchvision_not_imported()
         [sys.executable, "-c", FOREIGN], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_batch_norm_that_is_trained_sees_all_rows_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiny_vit, "_ROWS", 4)
+    whole, block = (tiny_vit.MBConv(8).train().requires_grad_(False) for _ in range(2))
+    block.load_state_dict(whole.state_dict())
+    x = torch.randn(2, 8, 16, 16)
+    found = block(x)
+    monkeypatch.setattr(tiny_vit, "_ROWS", 16)
+    assert torch.equal(found, whole(x))
+    assert block.conv1.bn.num_batches_tracked == 1
+    assert torch.equal(block.conv1.bn.running_var, whole.conv1.bn.running_var)

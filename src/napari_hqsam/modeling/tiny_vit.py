@@ -77,7 +77,7 @@ class _Bottleneck(nn.Module):
     def _strips(self, x: Tensor) -> list[tuple[int, int]]:
         """Rows (first, end): on a CPU so few that what is between the layers fits its cache."""
         height = x.shape[2]
-        if x.device.type != "cpu" or x.requires_grad:
+        if x.device.type != "cpu" or x.requires_grad or self.training:  # a norm sees all rows
             return [(0, height)]
         return [(top, min(top + _ROWS, height)) for top in range(0, height, _ROWS)]
 

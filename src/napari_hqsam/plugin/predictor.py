@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from napari_hqsam.plugin.request import Request
     from napari_hqsam.segmentation import Mask, Prompts, Segmenter
 
+    _Object = tuple[Hashable, Prompts, Mask | None]
+
 # So many objects are remembered beside those of the last request: for undo, and for boxes that are
 # dragged to and fro.
 _REMEMBERED = 32
@@ -86,10 +88,9 @@ class Predictor:
         new = {
             key: (prompts, before) for key, prompts, before in objects if key not in self._recent
         }
-        _, prompts, before = objects[0]
-        # what only cuts is cut out of the mask before, which SAM's alone is not
-        if len(objects) == 1 and not (before and prompts.only_cuts(before.prompts)):
-            self._interactive.sam_first.show = lambda p: early(p.mask("sam", request.threshold))
+        sam_first = self._interactive.sam_first
+        if len(objects) == 1 and not _only_cuts(objects[0]):
+            sam_first.show = lambda p: early(p.mask("sam", request.threshold))
         try:
             predicted = self._segmenter.predict_many(
                 [prompts for prompts, _ in new.values()],
@@ -100,7 +101,7 @@ class Predictor:
                 fine=False,
             )
         finally:
-            self._interactive.sam_first.show = None
+            sam_first.show = None
         for key, mask in zip(new, predicted, strict=True):
             self._recent[key] = _Found(mask, request.mode, request.threshold, 0, mask)
         self._asked = [key for key, _, _ in objects]
@@ -168,7 +169,13 @@ class Predictor:
         return _Found(first, mode, threshold, candidate, rough)
 
 
-def _objects(request: Request) -> list[tuple[Hashable, Prompts, Mask | None]]:
+def _only_cuts(found: _Object) -> bool:
+    """Whether the prompts cut something out of the mask before, which SAM's alone is not."""
+    _, prompts, before = found
+    return before is not None and prompts.only_cuts(before.prompts)
+
+
+def _objects(request: Request) -> list[_Object]:
     """Of each object what it is known by, its prompts, and the mask that they correct."""
     previous = request.previous or (None,) * len(request.prompts)
     return [
