@@ -74,15 +74,3 @@ def test_gradients_are_those_of_the_plain_attention() -> None:
     (expected,) = torch.autograd.grad(module(x).square().sum(), x)
     (found,) = torch.autograd.grad(all_to_all(module, x).square().sum(), x)
     assert torch.allclose(found, expected, rtol=1e-3, atol=1e-3)
-
-
-def test_linear_is_linear_in_memory_of_any_order() -> None:
-    layer = torch.nn.Linear(DIM, 20)
-    x = tokens(2, 6, 5)
-    found = attention.Linear.of(layer, "cpu")(x)
-    assert torch.allclose(found, layer(x), atol=1e-5)
-    turned = x.transpose(1, 2)
-    assert torch.allclose(attention.Linear.of(layer, "cpu")(turned), layer(turned), atol=1e-5)
-    with torch.autocast("cpu", torch.bfloat16):
-        low = attention.Linear.of(layer, "cpu")
-        assert low.weight.dtype == low(x).dtype == torch.bfloat16

@@ -8,42 +8,16 @@ literally that fills, at 1024² pixels, a tensor of 4096 × 4096 scores for each
 from __future__ import annotations
 
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Queries at a time, in bfloat16 and in float32: their scores are 4 and 16 MB.
-_QUERIES, _FUSED_QUERIES = 512, 1024
+from napari_hqsam.modeling.onednn import needs_gradient
 
-
-class Linear(NamedTuple):
-    """A linear layer of tokens (B, H, W, C)."""
-
-    weight: Tensor
-    bias: Tensor | None
-
-    @classmethod
-    def of(cls, layer: Any, device_type: str) -> Linear:
-        """That of a module; under autocast in its lower precision, cast once for many calls."""
-        if not torch.is_autocast_enabled(device_type):
-            return cls(layer.weight, layer.bias)
-        low = torch.get_autocast_dtype(device_type)
-        return cls(layer.weight.to(low), None if layer.bias is None else layer.bias.to(low))
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """`F.linear`; on a CPU, in float32, as a 1 × 1 convolution.
-
-        oneDNN's convolution uses all of the CPU's vector units, where MKL's product, which
-        `F.linear` calls in float32, does so on Intel's processors only.
-        """
-        if x.device.type != "cpu" or self.weight.dtype != torch.float32:
-            return F.linear(x.to(self.weight.dtype), *self)
-        # a channels-last image is the tokens as they lie in memory
-        image = x.permute(0, 3, 1, 2)
-        found = F.conv2d(image, self.weight[:, :, None, None], self.bias)
-        return found.permute(0, 2, 3, 1)
+# Queries at a time, in bfloat16 and in float32: their scores are 2 and 16 MB.
+_QUERIES, _FUSED_QUERIES = 256, 1024
 
 
 def window_attention(attention: Any, qkv: Tensor, side: int) -> Tensor:
@@ -78,9 +52,16 @@ def window_attention(attention: Any, qkv: Tensor, side: int) -> Tensor:
     rows, columns, heads = (h + down) // side, (w + right) // side, attention.num_heads
     qkv = qkv.view(b, rows, side, columns, side, 3, heads, -1).permute(5, 0, 1, 3, 6, 2, 4, 7)
     q, k, v = qkv.reshape(3, b * rows * columns, heads, side * side, -1).unbind()
-    along_y, along_x = _biases(attention, q, (side, side))
-    bias = (along_y[..., :, None] + along_x[..., None, :]).flatten(-2).flatten(2, 3)
-    out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+    along_y, along_x = (
+        x.flatten(2, 3) for x in _biases(q, _vectors(attention, q.dtype), (side, side))
+    )
+    if q.device.type == "cpu" and q.dtype != torch.float32:
+        # here the fused kernel has no fast product
+        q, k = _widened(q, k, along_y, along_x)
+        out = (q @ k.mT).softmax(-1) @ v
+    else:
+        bias = along_y.reshape(-1, side, 1) + along_x.reshape(-1, 1, side)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.view(*q.shape[:3], -1))
     out = out.view(b, rows, columns, heads, side, side, -1).permute(0, 1, 4, 2, 5, 3, 6)
     return out.reshape(b, h + down, w + right, -1)[:, :h, :w].contiguous()
 
@@ -102,74 +83,88 @@ def global_attention(attention: Any, qkv: Tensor) -> Tensor:
     """
     h, w = qkv.shape[3:5]
     q, k, v = qkv.flatten(3, 4).unbind()
-    along_y, along_x = _biases(attention, q, (h, w))
-    if q.device.type == "cpu":
-        out = _blockwise(q, k, v, along_y.flatten(2, 3), along_x.flatten(2, 3))
+    if q.device.type == "cpu" and not needs_gradient(q, attention.rel_pos_h):
+        out = _blockwise(attention, q, k, v, (h, w))
     else:
-        out = _augmented(q, k, v, along_y.flatten(2, 3), along_x.flatten(2, 3))
+        out = _augmented(attention, q, k, v, (h, w))
     return out.transpose(1, 2).reshape(q.shape[0], h, w, -1)
 
 
-def _biases(attention: Any, q: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """The biases (B, heads, h, w, h) and (B, heads, h, w, w) of queries (B, heads, h w, d).
+def _vectors(attention: Any, dtype: torch.dtype) -> Tensor:
+    """(d, 2 h - 1 + 2 w - 1): the vectors of all distances along y and x, the furthest first."""
+    return torch.cat([attention.rel_pos_h, attention.rel_pos_w]).flip(0).T.to(dtype)
 
-    Views of what each query has with all the 2 h - 1 distances: of one row of queries its keys
-    are that row's h neighbours in memory, one further to the left than those of the row above.
+
+def _biases(
+    q: Tensor, vectors: Tensor, shape: tuple[int, int], top: int = 0
+) -> tuple[Tensor, Tensor]:
+    """The biases (..., n, w, h) and (..., n, w, w) of n rows of queries (..., n w, d) from `top`.
+
+    Views of what each query has with all the distances: of one row of queries its keys are that
+    row's h neighbours in memory, one further to the left than those of the row above.
     """
     h, w = shape
-    along_y, along_x = (
-        (q.reshape(-1, q.shape[-1]) @ vectors.flip(0).T.to(q.dtype)).view(*q.shape[:2], h, w, -1)
-        for vectors in (attention.rel_pos_h, attention.rel_pos_w)
-    )
-    y, x = list(along_y.stride()), list(along_x.stride())
-    y[2] -= 1
-    x[3] -= 1
+    found = (q @ vectors).unflatten(-2, (-1, w))
+    y, x = list(found.stride()), list(found.stride())
+    y[-3] -= 1
+    x[-2] -= 1
+    rows = found.shape[:-1]
     return (
-        along_y.as_strided((*q.shape[:2], h, w, h), y, h - 1),
-        along_x.as_strided((*q.shape[:2], h, w, w), x, w - 1),
+        found.as_strided((*rows, h), y, 2 * w - 1 + h - 1 - top),
+        found.as_strided((*rows, w), x, w - 1),
     )
 
 
-def _blockwise(q: Tensor, k: Tensor, v: Tensor, along_y: Tensor, along_x: Tensor) -> Tensor:
-    """Some queries of a head at a time: their scores fit into a CPU's cache.
+def _blockwise(attention: Any, q: Tensor, k: Tensor, v: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Some rows of queries of a head at a time: their scores fit into a CPU's cache.
 
     In float32 the fused kernel is the faster one; in bfloat16, for which it has no fast product,
     plain products are.
     """
+    h, w = shape
     fused = q.dtype == torch.float32
-    step = _FUSED_QUERIES if fused else _QUERIES
-    scale = q.shape[-1] ** -0.5
+    rows = max(1, (_FUSED_QUERIES if fused else _QUERIES) // w)
+    scale, vectors = q.shape[-1] ** -0.5, _vectors(attention, q.dtype).contiguous()
     out = torch.empty_like(q)
-    for image, head in product(*map(range, q.shape[:2])):
-        keys, values = k[image, head], v[image, head]
-        for start in range(0, q.shape[2], step):
-            at = (image, head, slice(start, start + step))
-            bias = (along_y[at][:, :, None] + along_x[at][:, None]).flatten(1)
-            if fused:
-                out[at] = F.scaled_dot_product_attention(
-                    q[at][None, None], keys[None, None], values[None, None], attn_mask=bias
-                )[0, 0]
-            else:
-                out[at] = torch.addmm(bias, q[at], keys.T, alpha=scale).softmax(-1) @ values
+    # one memory for all blocks: to ask the system for it each time costs more than to fill it
+    scores = q.new_empty(rows * w, h * w)
+    weights = None if fused else torch.empty_like(scores)
+    for image, head, top in product(range(len(q)), range(q.shape[1]), range(0, h, rows)):
+        at = (image, head, slice(top * w, (top + rows) * w))
+        queries, keys, values = q[at], k[image, head], v[image, head]
+        along_y, along_x = _biases(queries, vectors, shape, top)
+        bias = scores[: len(queries)]
+        y, x = along_y.reshape(-1, h, 1), along_x.reshape(-1, 1, w)
+        torch.add(y, x, out=bias.view(-1, h, w))
+        if weights is None:
+            out[at] = F.scaled_dot_product_attention(
+                queries[None, None], keys[None, None], values[None, None], attn_mask=bias
+            )[0, 0]
+        else:
+            torch.addmm(bias, queries, keys.T, alpha=scale, out=bias)
+            torch.softmax(bias, -1, out=weights[: len(queries)])
+            torch.mm(weights[: len(queries)], values, out=out[at])
     return out
 
 
-def _augmented(q: Tensor, k: Tensor, v: Tensor, along_y: Tensor, along_x: Tensor) -> Tensor:
-    """The biases as further channels of the queries: no tensor of all scores is ever made.
+def _augmented(attention: Any, q: Tensor, k: Tensor, v: Tensor, shape: tuple[int, int]) -> Tensor:
+    """The scores left to a fused kernel: no tensor of all of them is ever made."""
+    along_y, along_x = (x.flatten(2, 3) for x in _biases(q, _vectors(attention, q.dtype), shape))
+    queries, keys = _widened(q, k, along_y, along_x)
+    wide = F.pad(v, (0, queries.shape[-1] - v.shape[-1]))  # the fused kernels take one width
+    out = F.scaled_dot_product_attention(queries, keys, wide, scale=1.0)
+    return out[..., : v.shape[-1]]
 
-    A query's biases, times a key that has a one at its row and one at its column, are the bias of
-    the two. The scores can then be left to a fused kernel.
+
+def _widened(q: Tensor, k: Tensor, along_y: Tensor, along_x: Tensor) -> tuple[Tensor, Tensor]:
+    """Queries and keys whose products are the scores, biases included.
+
+    The biases are further channels of the queries. Times a key that has a one at its row and one
+    at its column they are the bias of the two.
     """
     h, w = along_y.shape[-1], along_x.shape[-1]
-    scale = q.shape[-1] ** -0.5
     rows = torch.eye(h, dtype=k.dtype, device=k.device).repeat_interleave(w, dim=0)
     columns = torch.eye(w, dtype=k.dtype, device=k.device).repeat(h, 1)
     places = torch.cat([rows, columns], dim=1).expand(*k.shape[:2], -1, -1)
-    wide = F.pad(v, (0, h + w))  # the fused kernels take one width
-    out = F.scaled_dot_product_attention(
-        torch.cat([q * scale, along_y, along_x], dim=-1),
-        torch.cat([k, places], dim=-1),
-        wide,
-        scale=1.0,
-    )
-    return out[..., : v.shape[-1]]
+    queries = torch.cat([q * q.shape[-1] ** -0.5, along_y, along_x], dim=-1)
+    return queries, torch.cat([k, places], dim=-1)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from napari_hqsam.modeling.folding import conv_norm
 from napari_hqsam.modeling.image_encoder import Between, uninterrupted
+from napari_hqsam.modeling.onednn import NONE, RELU6
 from napari_hqsam.modeling.sam import LayerNorm2d
 
 # (blocks, kernel, stride, expansion, output channels) of the seven stages of Lite0.
@@ -38,16 +39,13 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 
 class ConvNorm(nn.Sequential):
-    """A convolution, its batch norm, and what follows."""
+    """A convolution, its batch norm, and perhaps a ReLU6."""
 
     def forward(self, x: Tensor) -> Tensor:
         conv, norm, *rest = self
         assert isinstance(conv, nn.Conv2d)
         assert isinstance(norm, nn.BatchNorm2d)
-        x = conv_norm(conv, norm, x)
-        for layer in rest:
-            x = layer(x)
-        return x
+        return conv_norm(conv, norm, x, RELU6 if rest else NONE)
 
 
 class InvertedResidual(nn.Module):
@@ -57,12 +55,12 @@ class InvertedResidual(nn.Module):
         super().__init__()
         mid = cin * expansion
         self.expand = (
-            ConvNorm(_conv(cin, mid, 1), _norm(mid), nn.ReLU6(inplace=True))
+            ConvNorm(_conv(cin, mid, 1), _norm(mid), nn.ReLU6())
             if expansion != 1
             else nn.Identity()
         )
         self.depthwise = ConvNorm(
-            _conv(mid, mid, kernel, stride, groups=mid), _norm(mid), nn.ReLU6(inplace=True)
+            _conv(mid, mid, kernel, stride, groups=mid), _norm(mid), nn.ReLU6()
         )
         self.project = ConvNorm(_conv(mid, cout, 1), _norm(cout))
         self.skip = stride == 1 and cin == cout
@@ -79,7 +77,7 @@ class EfficientNetLite0(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = ConvNorm(_conv(3, 32, 3, 2), _norm(32), nn.ReLU6(inplace=True))
+        self.stem = ConvNorm(_conv(3, 32, 3, 2), _norm(32), nn.ReLU6())
         stages, cin = [], 32
         for n, kernel, stride, expansion, cout in _STAGES:
             stages.append(

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from napari_hqsam.modeling.attention import Linear, global_attention, window_attention
+from napari_hqsam.modeling.attention import global_attention, window_attention
+from napari_hqsam.modeling.onednn import GELU, Linear
 from napari_hqsam.modeling.sam import ImageEncoderViT
 
 # Rows of tokens at a time, on a CPU.
@@ -78,7 +78,7 @@ def _run(block: Any, x: Tensor) -> Tensor:
 
     def second_half(part: Tensor, seen: Tensor) -> Tensor:
         part = part + out(seen)
-        return part + narrow(F.gelu(widen(block.norm2(part))))
+        return part + narrow(widen(block.norm2(part), GELU))
 
     strips = _strips(x, window or _ROWS)
     keys = (into(block.norm1(part)) for part in strips)

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_hqsam.modeling.attention import Linear
 from napari_hqsam.modeling.folding import conv_norm
 from napari_hqsam.modeling.image_encoder import Between, uninterrupted
+from napari_hqsam.modeling.onednn import GELU, NONE, Activation, Linear
 from napari_hqsam.modeling.sam import LayerNorm2d
 
 # Channels, blocks, heads and attention window of the four stages. The first has no attention.
@@ -44,8 +44,8 @@ class ConvNorm(nn.Sequential):
         self.c = nn.Conv2d(cin, cout, kernel, stride, kernel // 2, groups=groups, bias=False)
         self.bn = nn.BatchNorm2d(cout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return conv_norm(self.c, self.bn, x)
+    def forward(self, x: Tensor, then: Activation = NONE) -> Tensor:
+        return conv_norm(self.c, self.bn, x, then)
 
 
 class PatchEmbed(nn.Module):
@@ -85,8 +85,8 @@ class _Bottleneck(nn.Module):
         """What comes of some rows: computed with their neighbours, whose own are cut off."""
         above = min(top, self.stride)
         below = min(x.shape[2] - bottom, self.stride)
-        hidden = gelu(self.conv1(x[:, :, top - above : bottom + below]))
-        hidden = gelu(self.conv2(hidden))
+        hidden = self.conv1(x[:, :, top - above : bottom + below], GELU)
+        hidden = self.conv2(hidden, GELU)
         return self.conv3(hidden[:, :, min(above, 1) : hidden.shape[2] - min(below, 1)])
 
 
@@ -153,13 +153,11 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(_MLP_RATIO * dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return _linear(self.fc2, gelu(_linear(self.fc1, self.norm(x))))
+        return _linear(self.fc2, _linear(self.fc1, self.norm(x), GELU))
 
 
-def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
-    """A linear layer of (N, C) or (B, H, W, C)."""
-    found = Linear.of(layer, x.device.type)(x.view(1, -1, 1, x.shape[-1]))
-    return found.view(*x.shape[:-1], -1)
+def _linear(layer: nn.Linear, x: Tensor, then: Activation = NONE) -> Tensor:
+    return Linear.of(layer, x.device.type)(x, then)
 
 
 class TinyViTBlock(nn.Module):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
@@ -21,6 +20,7 @@ from napari_hqsam.modeling import (
     efficientnet,
     image_encoder,
     mask_decoder_hq,
+    onednn,
     tiny_vit,
 )
 from napari_hqsam.modeling.sam import LayerNorm2d
@@ -191,9 +191,12 @@ def test_a_difference_would_be_seen(
 ) -> None:
     """Without the biases of the positions, for one, the encoder disagrees."""
 
-    def no_biases(attention: Any, q: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def no_biases(
+        q: Tensor, vectors: Tensor, shape: tuple[int, int], top: int = 0
+    ) -> tuple[Tensor, Tensor]:
         h, w = shape
-        return q.new_zeros(*q.shape[:2], h, w, h), q.new_zeros(*q.shape[:2], h, w, w)
+        rows = q.unflatten(-2, (-1, w)).shape[:-1]
+        return q.new_zeros(*rows, h), q.new_zeros(*rows, w)
 
     images = pictures(1, vit.input_size)
     plain = Stock(vit).encode(images)[0]
@@ -219,7 +222,8 @@ def test_the_plain_network_takes_no_fast_path(
         (image_encoder, "window_attention"),
         (image_encoder, "global_attention"),
         (mask_decoder_hq, "transform"),
-        (attention.Linear, "__call__"),
+        (onednn.Linear, "__call__"),
+        (onednn, "conv_layer"),
         (mask_decoder_hq.MaskDecoderHQ, "forward"),
     ):
         monkeypatch.setattr(module, name, fast)
