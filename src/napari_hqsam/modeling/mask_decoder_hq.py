@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_hqsam.modeling.onednn import GELU, NONE, Activation, Linear
+from napari_hqsam.modeling.onednn import GELU, Linear
 from napari_hqsam.modeling.sam import MLP, LayerNorm2d, MaskDecoder
 from napari_hqsam.modeling.two_way import Hoisted, transform
 
@@ -156,10 +156,12 @@ class MaskDecoderHQ(MaskDecoder):  # type: ignore[misc, valid-type]
         first, norm, activation, second, _ = self.output_upscaling  # the last is GELU
         n, h, w, _ = image.shape
         out = image.new_empty((n, 4 * h, 4 * w, second.out_channels))
+        once, twice = _product(first), _product(second)
         for i, top, bottom in _parts(image, _POSITIONS // 16):
-            x = _doubled(first, image[i, top:bottom])
+            x = _doubled(once(image[i, top:bottom])).flatten(3, 4).flatten(1, 2)
             x = activation(norm(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
-            out[i, 4 * top : 4 * bottom] = _doubled(second, x, GELU)
+            part = out[i, 4 * top : 4 * bottom]
+            part.unflatten(1, (-1, 2)).unflatten(3, (-1, 2)).copy_(_doubled(twice(x, GELU)))
         return out
 
     def _hq_mask(self, upscaled: Tensor, hq_features: Tensor, hq_vector: Tensor) -> Tensor:
@@ -201,11 +203,11 @@ def _parts(x: Tensor, positions: int) -> Iterator[tuple[slice, int, int]]:
         yield slice(i, i + 1), top, min(top + step, h)
 
 
-def _doubled(layer: Any, x: Tensor, then: Activation = NONE) -> Tensor:
-    """A transposed convolution, 2 × 2 with stride 2, of (N, h, w, C) → (N, 2h, 2w, C').
+def _product(layer: Any) -> Linear:
+    """A transposed convolution, 2 × 2 with stride 2, as a product: no two positions overlap."""
+    return Linear(layer.weight.permute(2, 3, 1, 0).flatten(0, 2), layer.bias.repeat(4))
 
-    No two positions overlap: it is a product, whose results are put side by side.
-    """
-    weight = layer.weight.permute(2, 3, 1, 0).flatten(0, 2)
-    found = Linear(weight, layer.bias.repeat(4))(x, then).unflatten(-1, (2, 2, -1))
-    return found.transpose(2, 3).flatten(1, 2).flatten(2, 3)
+
+def _doubled(x: Tensor) -> Tensor:
+    """What `_product` gives, (N, h, w, 4 C), with its positions in order: (N, h, 2, w, 2, C)."""
+    return x.unflatten(-1, (2, 2, -1)).transpose(2, 3)

@@ -58,7 +58,14 @@ class PatchEmbed(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.seq(x)
+        return self.seq[2](self.seq[0](x, GELU))
+
+
+def _strips(x: Tensor, height: int) -> list[tuple[int, int]]:
+    """Rows (first, end): on a CPU so few that what is between the layers fits its cache."""
+    if x.device.type != "cpu" or x.requires_grad or torch.compiler.is_compiling():
+        return [(0, height)]
+    return [(top, min(top + _ROWS, height)) for top in range(0, height, _ROWS)]
 
 
 class _Bottleneck(nn.Module):
@@ -72,14 +79,9 @@ class _Bottleneck(nn.Module):
         self.conv3 = ConvNorm(mid, cout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([self._run(x, *rows) for rows in self._strips(x)], dim=2)
-
-    def _strips(self, x: Tensor) -> list[tuple[int, int]]:
-        """Rows (first, end): on a CPU so few that what is between the layers fits its cache."""
-        height = x.shape[2]
-        if x.device.type != "cpu" or x.requires_grad or self.training:  # a norm sees all rows
-            return [(0, height)]
-        return [(top, min(top + _ROWS, height)) for top in range(0, height, _ROWS)]
+        # a norm that is trained sees all rows
+        strips = [(0, x.shape[2])] if self.training else _strips(x, x.shape[2])
+        return torch.cat([self._run(x, *rows) for rows in strips], dim=2)
 
     def _run(self, x: Tensor, top: int, bottom: int) -> Tensor:
         """What comes of some rows: computed with their neighbours, whose own are cut off."""
@@ -135,12 +137,12 @@ class Attention(nn.Module):
         """Attend within W windows of N tokens, (W, N, dim)."""
         w, n, dim = x.shape
         # The linear layer's channels are q, k, v of head 0, then q, k, v of head 1, and so on.
-        qkv = _linear(self.qkv, self.norm(x)).view(w, n, self.heads, 3, -1)
+        qkv = Linear.of(self.qkv, x.device.type)(self.norm(x)).view(w, n, self.heads, 3, -1)
         q, k, v = qkv.permute(3, 0, 2, 1, 4).unbind()
         # Looked up at each call: a copy kept aside would be stale after loading weights.
         bias = self.attention_biases[:, self.attention_bias_idxs]
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
-        return _linear(self.proj, out.transpose(1, 2).reshape(w, n, dim))
+        return Linear.of(self.proj, x.device.type)(out.transpose(1, 2).reshape(w, n, dim))
 
 
 class Mlp(nn.Module):
@@ -153,11 +155,10 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(_MLP_RATIO * dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return _linear(self.fc2, _linear(self.fc1, self.norm(x), GELU))
-
-
-def _linear(layer: nn.Linear, x: Tensor, then: Activation = NONE) -> Tensor:
-    return Linear.of(layer, x.device.type)(x, then)
+        """Tokens (B, H, W, dim) → the same shape."""
+        widen, narrow = (Linear.of(layer, x.device.type) for layer in (self.fc1, self.fc2))
+        parts = (x[:, top:bottom] for top, bottom in _strips(x, x.shape[1]))
+        return torch.cat([narrow(widen(self.norm(part), GELU)) for part in parts], dim=1)
 
 
 class TinyViTBlock(nn.Module):
