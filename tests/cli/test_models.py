@@ -63,8 +63,9 @@ def test_precision_and_compiling_are_the_users_choice(
 def test_what_is_not_compiled_is_told_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    loaded = SimpleNamespace(compiled=SimpleNamespace(tell=None))
+    loaded = SimpleNamespace(compiled=SimpleNamespace(), graphed=SimpleNamespace())
     monkeypatch.setattr("napari_hqsam.weights.load_model", lambda *_, **__: loaded)
-    compiled: Any = load("micro", compile=True).compiled
-    compiled.tell("torch.compile is not used")
-    assert capsys.readouterr().err == "napari-hqsam: warning: torch.compile is not used\n"
+    model: Any = load("micro", compile=True)
+    for part in (model.compiled, model.graphed):
+        part.tell("torch.compile is not used")
+        assert capsys.readouterr().err == "napari-hqsam: warning: torch.compile is not used\n"

@@ -285,9 +285,11 @@ def test_it_is_compiled_only_if_asked_for(micro_file: Path) -> None:
         return load_model("micro", checkpoint=micro_file, device="cpu", **options)
 
     plain, compiled = loaded(), loaded(compile=True)
-    assert plain.compiled is None
+    assert plain.compiled is plain.graphed is None
     assert compiled.compiled is not None
     assert compiled.compiled.encoder is compiled.image_encoder
+    assert compiled.graphed is not None
+    assert compiled.graphed.decoder is compiled.mask_decoder
     assert list(compiled.state_dict()) == list(plain.state_dict())
     assert compiled.weights_sha256 == plain.weights_sha256
 

@@ -66,6 +66,7 @@ def load(
             compile=compile,
             progress=show,
         )
-    if compile and model.compiled is not None:
-        model.compiled.tell = warn
+    for part in (model.compiled, model.graphed):
+        if part is not None:
+            part.tell = warn
     return model

@@ -27,8 +27,8 @@ Compile = Annotated[
     bool,
     typer.Option(
         "--compile",
-        help="Let torch compile the encoder in the background, for GPUs and many windows; used "
-        "once it is found equal and faster.",
+        help="For GPUs and many windows: let torch compile the encoder in the background, and "
+        "replay clicks as CUDA graphs; used once found equal, the encoder if it is faster.",
     ),
 ]
 Threshold = Annotated[

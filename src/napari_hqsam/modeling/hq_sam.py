@@ -21,6 +21,7 @@ from napari_hqsam.errors import HQSAMError
 from napari_hqsam.modeling.compiled import CompiledEncoder
 from napari_hqsam.modeling.device import Precision
 from napari_hqsam.modeling.features import PreparedFeatures, TileFeatures
+from napari_hqsam.modeling.graphs import GraphedDecoder
 from napari_hqsam.modeling.image_encoder import Between, uninterrupted
 from napari_hqsam.modeling.mask_decoder_hq import MaskDecoderHQ
 from napari_hqsam.modeling.two_way import Hoisted, hoist
@@ -134,12 +135,15 @@ class HQSam(nn.Module):
         What the image encoder computes in. Weights and features are float32 in either case.
     compiled : CompiledEncoder or None
         The image encoder compiled by torch, if that was asked for.
+    graphed : GraphedDecoder or None
+        The mask decoder as a CUDA graph, if that was asked for.
     """
 
     refines_parts = False
     trusts_boxes = False
     precision: Precision = "float32"
     compiled: CompiledEncoder | None = None
+    graphed: GraphedDecoder | None = None
     embedding_stride = 16
     mask_stride = 4
 
@@ -251,7 +255,8 @@ class HQSam(nn.Module):
         if hq and features.hq is not None:
             hq_features = _of_images(features.hq, image_index)
         told = None if first is None else lambda sam, iou: first(Decoded(sam, None, iou))
-        return Decoded(*self.mask_decoder(image, image_pe, sparse, hq_features, hoisted, told))
+        decoder = self.graphed or self.mask_decoder
+        return Decoded(*decoder(image, image_pe, sparse, hq_features, hoisted, told))
 
     def prepare(self, features: TileFeatures) -> TileFeatures:
         """The features of one image, with what of decoding does not depend on the prompt.

@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 from napari_hqsam.errors import HQSAMError
 from napari_hqsam.modeling.compiled import CompiledEncoder
 from napari_hqsam.modeling.device import choose_device, choose_precision
+from napari_hqsam.modeling.graphs import GraphedDecoder
 from napari_hqsam.modeling.hq_sam import HQSam
 from napari_hqsam.modeling.variants import build, hq_parameter_names
 from napari_hqsam.weights.checkpoint import Checkpoint, read_checkpoint
@@ -55,7 +56,8 @@ def load_model(
         Let torch compile the image encoder: in the background, for each shape of input, and used
         once it has been found equal and faster; see `CompiledEncoder`. It needs a C++ compiler, or
         Triton on a GPU. Features count as the same: they differ by rounding, in float32 by about
-        1e-6 of the largest value, and a store keeps float16.
+        1e-6 of the largest value, and a store keeps float16. On a CUDA GPU clicks are then also
+        replayed as CUDA graphs; see `GraphedDecoder`.
     progress, cancelled : callable, optional
         See `fetch`.
 
@@ -107,6 +109,7 @@ def load_model(
     model = model.to(target).eval().requires_grad_(False)
     if compile:
         model.compiled = CompiledEncoder(model.image_encoder)
+        model.graphed = GraphedDecoder(model.mask_decoder)
     return model
 
 

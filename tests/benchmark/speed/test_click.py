@@ -9,6 +9,7 @@ from napari_hqsam.benchmark.speed import click
 from napari_hqsam.benchmark.speed.click import measure_click
 from napari_hqsam.benchmark.speed.stock import Stock
 from napari_hqsam.modeling import HQSam, PreparedFeatures
+from napari_hqsam.modeling.graphs import GraphedDecoder
 
 from .conftest import small_vit
 
@@ -89,3 +90,20 @@ def test_plain_sam() -> None:
     assert found["a click"].value > 0
     assert found["logits: difference"].met
     assert "a click, more than SAM alone" not in found
+
+
+def test_a_gpu_also_replays_graphs(model: HQSam, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(click, "_is_cpu", lambda _: False)
+    used: list[int] = []
+
+    class Graphed(GraphedDecoder):
+        def __call__(self, image: Any, image_pe: Any, sparse: Any, *rest: Any) -> Any:
+            used.append(len(sparse))
+            return super().__call__(image, image_pe, sparse, *rest)
+
+    monkeypatch.setattr(click, "GraphedDecoder", Graphed)
+    found = by_name(measure_click(model, rounds=2))
+    assert found["a click, as a CUDA graph"].target == found["a click"].target == 5
+    # timed, and compared: also that of the batch, which it hands on
+    assert used == [1, 1, 1, 1, 1, 4]
+    assert model.graphed is None

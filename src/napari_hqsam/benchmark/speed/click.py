@@ -22,10 +22,12 @@ from napari_hqsam.benchmark.speed.windows import (
     windows,
 )
 from napari_hqsam.modeling import Decoded, HQSam, Mode, PromptBatch, TileFeatures
+from napari_hqsam.modeling.graphs import GraphedDecoder
 from napari_hqsam.segmentation import Segmenter
 
 _OFFICIAL = "official"
 _KINDS = ("a click", "a box")
+_GRAPH = "a click, as a CUDA graph"
 # Of a variant on a CPU how many times as fast, and milliseconds; milliseconds on a GPU.
 _RATIOS, _CPU_MS, _GPU_MS = {"vit_b": 2.5}, {"vit_b": 80.0, "micro": 50.0}, 5.0
 _BATCH_RATIO, _LOGITS = 2.0, 1e-3
@@ -62,7 +64,7 @@ def measure_click(
     decode, official = _decoders(model)
     point, box, many = clicks(model, 1), objects(model, 1), clicks(model, _PER_SIDE)
     turns = partial(in_turn, finish=finisher(model.device), tell=tell)
-    on_cpu = model.device.type == "cpu"
+    on_cpu = _is_cpu(model)
     with Segmenter(picture(model.input_size), model=model) as segmenter, torch.inference_mode():
         runs: dict[str, Run] = {}
         for kind, prompts in zip(_KINDS, (point, box), strict=True):
@@ -71,6 +73,8 @@ def measure_click(
             if model.has_hq:
                 runs[kind] = partial(decode, prompts, hq=True)
             runs[f"{kind}, SAM alone"] = partial(decode, prompts, hq=False)
+        if not on_cpu:
+            runs[_GRAPH] = partial(_graphed(model, decode), point, hq=model.has_hq)
         middle = [(model.input_size / 2, model.input_size / 2)]
         mode: Mode = "hq+sam" if model.has_hq else "sam"
         runs["Segmenter.predict"] = partial(segmenter.predict, middle, mode=mode, fine=False)
@@ -91,13 +95,32 @@ def measure_click(
             found = [official(prompt, hq=model.has_hq) for prompt in alone]
             pairs.append((many, _joined(found)))
             apart = max(
-                _apart(decode(prompts, hq=model.has_hq), expected) for prompts, expected in pairs
+                _apart(way(prompts, hq=model.has_hq), expected)
+                for prompts, expected in pairs
+                for way in ((decode,) if on_cpu else (decode, _graphed(model, decode)))
             )
             about = f"of a click, a box and a batch of {len(alone)} clicks"
             report.figures.append(Figure("logits: difference", apart, "", _LOGITS, about))
     report.tables.append(times.table("times"))
     report.tables.append(crowd.table(f"times of {len(alone)} clicks"))
     return report
+
+
+def _is_cpu(model: HQSam) -> bool:
+    return model.device.type == "cpu"
+
+
+def _graphed(model: HQSam, decode: Callable[..., Decoded]) -> Callable[..., Decoded]:
+    graph = GraphedDecoder(model.mask_decoder)
+
+    def replayed(prompts: PromptBatch, *, hq: bool) -> Decoded:
+        before, model.graphed = model.graphed, graph
+        try:
+            return decode(prompts, hq=hq)
+        finally:
+            model.graphed = before
+
+    return replayed
 
 
 def _decoders(model: HQSam) -> tuple[Callable[..., Decoded], Callable[..., Decoded]]:
@@ -134,6 +157,10 @@ def _singles(times: Times, model: HQSam, on_cpu: bool) -> Iterator[Figure]:
             yield Figure(
                 f"{kind}, more than SAM alone", 1e3 * (times.median(kind) - sam), "ms", None, about
             )
+    plain = _KINDS[0] if _KINDS[0] in times.rounds else f"{_KINDS[0]}, SAM alone"
+    if _GRAPH in times.rounds:
+        about = f"{1e3 * times.median(plain):.3g} ms without"
+        yield Figure(_GRAPH, 1e3 * times.median(_GRAPH), "ms", target, about)
     whole = 1e3 * times.median("Segmenter.predict")
     yield Figure("a click, by Segmenter.predict", whole, "ms", target, "to a mask of the image")
 
