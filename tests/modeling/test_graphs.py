@@ -150,15 +150,24 @@ def test_the_last_forms_are_kept(
 def test_what_is_decoded_as_ever(model: HQSam, recorder: Recorder) -> None:
     at = features()
     check(model, at, boxes(5))  # a GPU is busy with them
-    shown: list[object] = []
-    model.decode(at, torch.zeros(1, dtype=torch.long), boxes(), first=shown.append)
-    assert len(shown) == 1
     with torch.enable_grad():
         given = TileFeatures(at.embedding.clone().requires_grad_(), at.hq)
         assert decoded(model, given, boxes())[0].requires_grad
     with torch.autocast("cpu", torch.bfloat16):
         decoded(model, at, boxes())
     assert recorder.recorded == 0
+
+
+def test_the_preview_of_sam_is_called_with_all_there(model: HQSam, recorder: Recorder) -> None:
+    at, shown = features(), []
+    for hq in (True, False):
+        found = model.decode(
+            at, torch.zeros(1, dtype=torch.long), boxes(), hq=hq, first=shown.append
+        )
+    assert recorder.replayed == 2 + 2
+    (first,) = shown  # as without a graph: not of SAM alone
+    assert first.hq is None
+    assert first.sam.shape == found.sam.shape
 
 
 def test_other_devices_have_no_graphs(

@@ -95,14 +95,20 @@ class GraphedDecoder:
         hoisted: Hoisted | None = None,
         first: Callable[[Tensor, Tensor], None] | None = None,
     ) -> Found:
-        """What the decoder gives, see `MaskDecoderHQ.forward`."""
+        """What the decoder gives, see `MaskDecoderHQ.forward`.
+
+        A graph makes all masks at once: `first` is called when they are all there.
+        """
         given = _Given(image, image_pe, sparse, hq_features, hoisted)
-        if first is None and self._suits(given):
+        found: Found | None = None
+        if self._suits(given):
             with self._lock:
                 graph = self._of(given)
-                if graph is not None:
-                    return graph(given)
-        found: Found = self.decoder(*given, first)
+                found = None if graph is None else graph(given)
+        if found is None:
+            return self.decoder(*given, first)  # type: ignore[no-any-return]
+        if first is not None and hq_features is not None:
+            first(found[0], found[2])
         return found
 
     def _suits(self, given: _Given) -> bool:
