@@ -31,7 +31,7 @@ def model() -> Any:
 @pytest.fixture(autouse=True)
 def _one_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """The official predictor does not look again, magnified, at the small thing that it found."""
-    monkeypatch.setattr("napari_hqsam.segmentation.viewing.Viewing.closer", lambda *_: None)
+    monkeypatch.setattr("napari_hqsam.segmentation.viewing.Viewing.better", lambda *_, closer: None)
 
 
 @pytest.fixture(scope="module", params=[(600, 850), (333, 200)], ids=str)

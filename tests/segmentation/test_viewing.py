@@ -77,22 +77,25 @@ def test_an_object_cut_off_is_looked_at_in_another_window() -> None:
     window = next(w for w in ONE_TO_ONE if w.origin == (192, 192))
     click = Prompts([(400, 300)])
     cut = mask_in(window, (380, 290, 448, 320))
-    found = viewing(ONE_TO_ONE).wider(click, cut)
+    found = viewing(ONE_TO_ONE).better(click, cut, closer=False)
     assert found is not None
     assert found.origin[0] + found.shape[0] > 448 + 10
-    assert viewing(ONE_TO_ONE).wider(click, mask_in(window, (380, 290, 447, 320))) is None
+    assert (
+        viewing(ONE_TO_ONE).better(click, mask_in(window, (380, 290, 447, 320)), closer=False)
+        is None
+    )
 
 
 def test_the_end_of_the_plane_cuts_nothing_off() -> None:
     window = next(w for w in ONE_TO_ONE if w.origin == (0, 0))
     click = Prompts([(5, 5)])
-    assert viewing().wider(click, mask_in(window, (0, 0, 30, 40))) is None
+    assert viewing().better(click, mask_in(window, (0, 0, 30, 40)), closer=False) is None
 
 
 def test_background_is_not_followed() -> None:
     window = next(w for w in ONE_TO_ONE if w.origin == (192, 192))
     everything = mask_in(window, (192, 192, 448, 448))
-    assert viewing().wider(Prompts([(300, 300)]), everything) is None
+    assert viewing().better(Prompts([(300, 300)]), everything, closer=False) is None
 
 
 def test_a_correction_keeps_its_window() -> None:
@@ -109,7 +112,7 @@ def test_specks_elsewhere_say_nothing_of_the_object() -> None:
     mask = replace(mask_in(window, (20, 20, 220, 220)), data=data)
     click = Prompts([(20 + 100, 20 + 100)])
     assert clicked_part(click, mask) == (110, 110, 130, 130)
-    closer = Viewing((256, 256), (), 0, SIZE).closer(click, mask)
+    closer = Viewing((256, 256), (), 0, SIZE).better(click, mask, closer=True)
     assert closer is not None
     assert closer.side == 64
     # beside everything, on nothing, or outside the mask's box: not known

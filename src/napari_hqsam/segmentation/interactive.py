@@ -170,7 +170,7 @@ class Interactive:
         if kept or prompts.bounds()[2]:
             return found
         mask = found.mask(mode)
-        better = viewing.closer(prompts, mask) or viewing.wider(prompts, mask)
+        better = viewing.better(prompts, mask, closer=True)
         for _ in range(_MOST_STEPS):
             if better is None or not allowed(better):
                 break
@@ -179,7 +179,7 @@ class Interactive:
             logits = move_logits(known, mask.window, better).numpy()
             found = self._decode(better, [prompts], [logits], mode)[0]
             mask = found.mask(mode)
-            better = viewing.wider(prompts, mask)
+            better = viewing.better(prompts, mask, closer=False)
         return found
 
     def _again(self, mask: Mask, mode: Mode) -> Prediction:

@@ -129,22 +129,38 @@ def trimmed(
 
 
 def seen(logits: Tensor, window: Window, above: float) -> Region:
-    """The part of a window in which any of the low-res logits (N, 1, S/4, S/4) is above a value.
+    """A part of a window outside of which none of the low-res logits is above a value.
+
+    Parameters
+    ----------
+    logits : Tensor
+        (N, 1, S/4, S/4).
+    window : Window
+    above : float
+
+    Returns
+    -------
+    tuple of int
+        (y0, x0, y1, x1), half-open, in pixels of the window; by about a low-res pixel larger than
+        it need be.
 
     Raises
     ------
     HQSAMError
         If it has more pixels than a mask may have.
     """
-    model = _at_model_size(logits, window).amax(dim=(0, 1)) > above
-    rows, columns = (model.any(dim=d).nonzero()[:, 0].tolist() for d in (1, 0))
+    stride = window.input_size / logits.shape[-1]
+    h, w = (math.ceil(m / stride) + 1 for m in window.model_shape)  # what follows is padding
+    low = logits[..., :h, :w].amax(dim=(0, 1)) > above
+    rows, columns = (low.any(dim=d).nonzero()[:, 0].tolist() for d in (1, 0))
     if not rows:
         return 0, 0, 0, 0
     ends = []
     for found, n, m in zip((rows, columns), window.shape, window.model_shape, strict=True):
-        # interpolation reaches to the next model pixel
-        start, stop = (found[0] - 1) * n / m, (found[-1] + 2) * n / m
-        ends.append((max(0, math.floor(start)), min(n, math.ceil(stop))))
+        # interpolation reaches to the next of the low-res pixels, and then to the next model pixel
+        first, last = (found[0] - 0.5) * stride, (found[-1] + 1.5) * stride
+        start, stop = (first - 1) * n / m, (last + 1) * n / m
+        ends.append((min(n, max(0, math.floor(start))), min(n, math.ceil(stop))))
     (y0, y1), (x0, x1) = ends
     if (y1 - y0) * (x1 - x0) > MAX_PIXELS:
         raise HQSAMError(
@@ -205,6 +221,8 @@ def _at_model_size(logits: Tensor, window: Window) -> Tensor:
 def _interpolated(x: Tensor, dim: int, length: int, start: int, stop: int) -> Tensor:
     """Elements `start` to `stop` of what bilinear interpolation to `length` along `dim` gives."""
     n = x.shape[dim]
+    if n == length:
+        return x.narrow(dim, start, stop - start)
     at = (torch.arange(start, stop, device=x.device) + 0.5) * (n / length) - 0.5
     at = at.clamp(0, n - 1)
     low = at.long()

@@ -99,11 +99,19 @@ class Viewing:
             smallest=self.input_size,
         )
 
-    def closer(self, prompts: Prompts, mask: Mask) -> Window | None:
-        """A magnified window if the clicked object is small in the one it was found in."""
+    def better(self, prompts: Prompts, mask: Mask, *, closer: bool) -> Window | None:
+        """The window that suits a clicked object better than the one that it was found in.
+
+        A larger one, or one beside it, if the object is cut off there; a magnified one if it is
+        small in it, if that is not to be looked at already.
+        """
         part = clicked_part(prompts, mask)
         if part is None:
             return None
+        found = self._closer(prompts, mask, part) if closer else None
+        return found or self._wider(prompts, mask, part)
+
+    def _closer(self, prompts: Prompts, mask: Mask, part: Box) -> Window | None:
         extent = max(np.subtract(part[2:], part[:2]))
         if extent >= _SMALL * mask.window.side:
             return None
@@ -111,11 +119,8 @@ class Viewing:
         window = self._around(*self._reach(prompts, part, 0.5))
         return window if window.side < mask.window.side else None
 
-    def wider(self, prompts: Prompts, mask: Mask) -> Window | None:
-        """A larger window, or one beside it, if the window has cut the clicked object off."""
-        window, part = mask.window, clicked_part(prompts, mask)
-        if part is None:
-            return None
+    def _wider(self, prompts: Prompts, mask: Mask, part: Box) -> Window | None:
+        window = mask.window
         (y0, x0), (h, w) = window.origin, window.shape
         sides = (y0, x0, y0 + h, x0 + w)
         ends = (0, 0, *self.shape)
@@ -126,7 +131,7 @@ class Viewing:
         return None if found == window else found
 
     def _reach(
-        self, prompts: Prompts, part: tuple[int, int, int, int], margin: float
+        self, prompts: Prompts, part: Box, margin: float
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The box of a part and of the prompts, widened on each side by a share of itself."""
         lower, upper, _ = prompts.bounds()
@@ -161,22 +166,24 @@ class Viewing:
         return bool(((corners >= low) & (corners <= high)).all())
 
 
-def clicked_part(prompts: Prompts, mask: Mask) -> tuple[int, int, int, int] | None:
+def clicked_part(prompts: Prompts, mask: Mask) -> Box | None:
     """The box of the parts of a mask that were clicked on; None if none was.
 
     A first mask may have specks elsewhere, which say nothing of the object's size.
     """
-    from scipy.ndimage import label
+    from scipy.ndimage import find_objects, label
 
     clicks = np.round(prompts.points[prompts.labels == 1]).astype(int) - mask.bbox[:2]
-    inside = ((clicks >= 0) & (clicks < mask.data.shape)).all(axis=1)
-    parts, _ = label(mask.data)
-    numbers = np.unique(parts[tuple(clicks[inside].T)])
-    at = np.argwhere(np.isin(parts, numbers[numbers > 0]))
-    if len(at) == 0:
+    clicks = clicks[((clicks >= 0) & (clicks < mask.data.shape)).all(axis=1)]
+    if not mask.data[tuple(clicks.T)].any():
         return None
-    (y0, x0), (y1, x1) = at.min(axis=0) + mask.bbox[:2], at.max(axis=0) + mask.bbox[:2] + 1
-    return int(y0), int(x0), int(y1), int(x1)
+    parts, _ = label(mask.data)
+    clicked = set(parts[tuple(clicks.T)].tolist()) - {0}
+    boxes = find_objects(parts)
+    ends = np.array([[(s.start, s.stop) for s in boxes[i - 1]] for i in clicked])
+    (y0, x0), (y1, x1) = ends[..., 0].min(axis=0), ends[..., 1].max(axis=0)
+    top, left = mask.bbox[:2]
+    return int(y0) + top, int(x0) + left, int(y1) + top, int(x1) + left
 
 
 def _off(window: Window, corners: Sequence[float] | NDArray[np.float64]) -> float:
