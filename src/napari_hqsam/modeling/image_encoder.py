@@ -63,13 +63,16 @@ class ViTImageEncoder(ImageEncoderViT):  # type: ignore[misc, valid-type]
         for i, block in enumerate(self.blocks):
             x = _run(block, x)
             if i == self.early_block:
-                early = x
+                early = x.clone()  # the next block writes into it
             between()
         return self.neck(x.permute(0, 3, 1, 2)), early.permute(0, 3, 1, 2)
 
 
 def _run(block: Any, x: Tensor) -> Tensor:
-    """A transformer block on tokens (B, H, W, C), some rows of them at a time."""
+    """A transformer block on tokens (B, H, W, C), some rows of them at a time.
+
+    Without gradients what it gives is written into `x`.
+    """
     attention, mlp, window = block.attn, block.mlp, block.window_size
     into, out, widen, narrow = (
         Linear.of(layer, x.device.type)
@@ -77,8 +80,12 @@ def _run(block: Any, x: Tensor) -> Tensor:
     )
 
     def second_half(part: Tensor, seen: Tensor) -> Tensor:
-        part = part + out(seen)
-        return part + narrow(widen(block.norm2(part), GELU))
+        if torch.is_grad_enabled():
+            part = part + out(seen)
+            return part + narrow(widen(block.norm2(part), GELU))
+        part += out(seen)
+        part += narrow(widen(block.norm2(part), GELU))
+        return part
 
     strips = _strips(x, window or _ROWS)
     keys = (into(block.norm1(part)) for part in strips)
@@ -90,7 +97,8 @@ def _run(block: Any, x: Tensor) -> Tensor:
             for qkv in keys
         ]
         seen = _strips(global_attention(attention, _joined(heads, x, 3)), _ROWS)
-    return _joined([second_half(*pair) for pair in zip(strips, seen, strict=True)], x, 1)
+    found = [second_half(*pair) for pair in zip(strips, seen, strict=True)]
+    return _joined(found, x, 1) if torch.is_grad_enabled() else x
 
 
 def _strips(x: Tensor, rows: int) -> list[Tensor]:
