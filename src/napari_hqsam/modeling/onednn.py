@@ -26,9 +26,9 @@ class Activation(NamedTuple):
     way: str = ""
 
     def __call__(self, x: Tensor) -> Tensor:
-        if self is GELU:
+        if self == GELU:
             return F.gelu(x)
-        return F.relu6(x) if self is RELU6 else x
+        return F.relu6(x) if self == RELU6 else x
 
 
 NONE = Activation()
