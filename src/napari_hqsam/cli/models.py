@@ -66,7 +66,8 @@ def load(
             compile=compile,
             progress=show,
         )
-    for part in (model.compiled, model.graphed):
-        if part is not None:
-            part.tell = warn
+    if compile:
+        for part in (model.compiled, model.graphed):
+            if part is not None:
+                part.tell = warn
     return model
