@@ -65,6 +65,7 @@ def measure_click(
     point, box, many = clicks(model, 1), objects(model, 1), clicks(model, _PER_SIDE)
     turns = partial(in_turn, finish=finisher(model.device), tell=tell)
     on_cpu = _is_cpu(model)
+    ways = [decode] if on_cpu else [decode, _graphed(model, decode)]
     with Segmenter(picture(model.input_size), model=model) as segmenter, torch.inference_mode():
         runs: dict[str, Run] = {}
         for kind, prompts in zip(_KINDS, (point, box), strict=True):
@@ -74,7 +75,7 @@ def measure_click(
                 runs[kind] = partial(decode, prompts, hq=True)
             runs[f"{kind}, SAM alone"] = partial(decode, prompts, hq=False)
         if not on_cpu:
-            runs[_GRAPH] = partial(_graphed(model, decode), point, hq=model.has_hq)
+            runs[_GRAPH] = partial(ways[-1], point, hq=model.has_hq)
         middle = [(model.input_size / 2, model.input_size / 2)]
         mode: Mode = "hq+sam" if model.has_hq else "sam"
         runs["Segmenter.predict"] = partial(segmenter.predict, middle, mode=mode, fine=False)
@@ -97,7 +98,7 @@ def measure_click(
             apart = max(
                 _apart(way(prompts, hq=model.has_hq), expected)
                 for prompts, expected in pairs
-                for way in ((decode,) if on_cpu else (decode, _graphed(model, decode)))
+                for way in ways
             )
             about = f"of a click, a box and a batch of {len(alone)} clicks"
             report.figures.append(Figure("logits: difference", apart, "", _LOGITS, about))
@@ -157,8 +158,8 @@ def _singles(times: Times, model: HQSam, on_cpu: bool) -> Iterator[Figure]:
             yield Figure(
                 f"{kind}, more than SAM alone", 1e3 * (times.median(kind) - sam), "ms", None, about
             )
-    plain = _KINDS[0] if _KINDS[0] in times.rounds else f"{_KINDS[0]}, SAM alone"
     if _GRAPH in times.rounds:
+        plain = _KINDS[0] if _KINDS[0] in times.rounds else f"{_KINDS[0]}, SAM alone"
         about = f"{1e3 * times.median(plain):.3g} ms without"
         yield Figure(_GRAPH, 1e3 * times.median(_GRAPH), "ms", target, about)
     whole = 1e3 * times.median("Segmenter.predict")
